@@ -1,0 +1,256 @@
+//! Delegations (spec 4.5): which role may sign for which paths, in which order.
+
+use std::collections::BTreeSet;
+
+use data_encoding::HEXLOWER;
+
+use crate::bins::SuccinctBins;
+use crate::canonical::{Extra, write_string};
+use crate::keys::{Keys, RoleKeys, RoleKeysReader, at_most, read_keys, write_keys};
+use crate::limits::Limits;
+use crate::pattern;
+use crate::reader::{FieldError, Reader, required, write_array, write_object};
+use crate::role::RoleName;
+use crate::target_path::TargetPath;
+
+/// Which paths a delegated role may sign for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Paths that match one of these patterns; see [`crate::pattern`].
+    Paths(Vec<String>),
+    /// Paths whose SHA-256, in hex, starts with one of these prefixes.
+    PathHashPrefixes(Vec<String>),
+}
+
+impl Scope {
+    /// Whether a path is in scope.
+    #[must_use]
+    pub fn covers(&self, path: &TargetPath) -> bool {
+        match self {
+            Self::Paths(patterns) => patterns.iter().any(|pattern| pattern::matches(pattern, path.as_str())),
+            Self::PathHashPrefixes(prefixes) => covers_digest(prefixes, &HEXLOWER.encode(&path.digest())),
+        }
+    }
+}
+
+fn covers_digest(prefixes: &[String], digest: &str) -> bool {
+    prefixes.iter().any(|prefix| !prefix.is_empty() && digest.starts_with(prefix.as_str()))
+}
+
+/// One delegated role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delegation {
+    /// The role's name.
+    pub name: RoleName,
+    /// Its keys and threshold.
+    pub keys: RoleKeys,
+    /// If it covers a path, no later delegation is asked for that path.
+    pub terminating: bool,
+    /// The paths it may sign for.
+    pub scope: Scope,
+    /// Unknown fields.
+    pub extra: Extra,
+}
+
+impl Delegation {
+    /// A delegation that does not terminate.
+    #[must_use]
+    pub const fn new(name: RoleName, keys: RoleKeys, scope: Scope) -> Self {
+        Self { name, keys, terminating: false, scope, extra: Extra::new() }
+    }
+
+    fn read(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, FieldError> {
+        let (mut name, mut keys, mut terminating) = (None, RoleKeysReader::default(), None);
+        let (mut paths, mut prefixes, mut extra) = (None, None, Extra::new());
+        reader.object(|key, reader| {
+            match &*key {
+                "name" => name = Some(read_name(reader)?),
+                "terminating" => terminating = Some(reader.boolean()?),
+                "paths" => paths = Some(read_strings(reader, limits)?),
+                "path_hash_prefixes" => prefixes = Some(read_strings(reader, limits)?),
+                key if keys.field(key, reader, limits)? => {}
+                _ => {
+                    extra.insert(key.into_owned(), reader.json());
+                }
+            }
+            Ok(())
+        })?;
+        let scope = match (paths, prefixes) {
+            (Some(patterns), None) => Scope::Paths(patterns),
+            (None, Some(prefixes)) => Scope::PathHashPrefixes(prefixes),
+            (both, _) => {
+                let found = if both.is_some() { "both" } else { "neither" };
+                return Err(FieldError::new("either paths or path_hash_prefixes", found));
+            }
+        };
+        Ok(Self {
+            name: required(name, "name")?,
+            // `terminating` and the scope are fields of their own; what is left is unknown.
+            keys: keys.finish(Extra::new())?,
+            terminating: required(terminating, "terminating")?,
+            scope,
+            extra,
+        })
+    }
+
+    fn write(&self, out: &mut String) {
+        let (scope, values) = match &self.scope {
+            Scope::Paths(patterns) => ("paths", patterns),
+            Scope::PathHashPrefixes(prefixes) => ("path_hash_prefixes", prefixes),
+        };
+        write_object(
+            out,
+            &self.extra,
+            &[
+                ("keyids", &|out| self.keys.write_keyids(out)),
+                ("name", &|out| write_string(out, self.name.as_str())),
+                (scope, &|out| write_array(out, values, |out, value| write_string(out, value))),
+                ("terminating", &|out| out.push_str(if self.terminating { "true" } else { "false" })),
+                ("threshold", &|out| out.push_str(&self.keys.threshold().to_string())),
+            ],
+        );
+    }
+}
+
+pub(crate) fn read_name(reader: &mut Reader<'_>) -> Result<RoleName, FieldError> {
+    let name = reader.string()?;
+    let name = RoleName::new(&name)
+        .map_err(|_| FieldError::new("a role name of 1 to 255 bytes without NUL", &name))?;
+    // Such a role would share a file name, and a rollback floor, with a top-level role.
+    match name.top_level() {
+        Some(_) => Err(FieldError::new("a name that is no top-level role's", name)),
+        None => Ok(name),
+    }
+}
+
+fn read_strings(reader: &mut Reader<'_>, limits: &Limits) -> Result<Vec<String>, FieldError> {
+    let mut strings = Vec::new();
+    reader.array(|reader| {
+        strings.push(reader.owned_string()?);
+        at_most(strings.len(), limits.patterns, "path patterns or prefixes")
+    })?;
+    Ok(strings)
+}
+
+/// The delegated roles of one file: named ones in order of priority, or succinct hash bins (TAP 15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delegated {
+    /// Roles in order of priority.
+    Roles(Vec<Delegation>),
+    /// Hash bins that differ only in their number.
+    Succinct(SuccinctBins),
+}
+
+/// `delegations` of a targets file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delegations {
+    /// The keys that the delegated roles may name.
+    pub keys: Keys,
+    /// The roles.
+    pub roles: Delegated,
+    /// Unknown fields.
+    pub extra: Extra,
+}
+
+impl Delegations {
+    /// Delegations to these roles.
+    #[must_use]
+    pub const fn new(keys: Keys, roles: Delegated) -> Self {
+        Self { keys, roles, extra: Extra::new() }
+    }
+
+    /// The roles that may sign for a path, by priority, each with its `terminating`. Hash prefixes are
+    /// compared against one digest of the path, computed once.
+    #[must_use]
+    pub fn covering(&self, path: &TargetPath) -> Vec<(RoleName, bool)> {
+        match &self.roles {
+            Delegated::Roles(roles) => {
+                let digest = HEXLOWER.encode(&path.digest());
+                let covers = |delegation: &Delegation| match &delegation.scope {
+                    Scope::PathHashPrefixes(prefixes) => covers_digest(prefixes, &digest),
+                    scope @ Scope::Paths(_) => scope.covers(path),
+                };
+                roles
+                    .iter()
+                    .filter(|role| covers(role))
+                    .map(|role| (role.name.clone(), role.terminating))
+                    .collect()
+            }
+            Delegated::Succinct(bins) => bins.role_of(path).map(|role| (role, true)).into_iter().collect(),
+        }
+    }
+
+    /// Keys and threshold of a delegated role, if there is a delegation to it.
+    #[must_use]
+    pub fn role_keys(&self, role: &RoleName) -> Option<&RoleKeys> {
+        match &self.roles {
+            Delegated::Roles(roles) => {
+                roles.iter().find(|delegation| delegation.name == *role).map(|delegation| &delegation.keys)
+            }
+            Delegated::Succinct(bins) => bins.contains(role).then_some(&bins.keys),
+        }
+    }
+
+    /// The names of all delegated roles.
+    #[must_use]
+    pub fn role_names(&self) -> Vec<RoleName> {
+        match &self.roles {
+            Delegated::Roles(roles) => roles.iter().map(|role| role.name.clone()).collect(),
+            Delegated::Succinct(bins) => bins.role_names().collect(),
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, FieldError> {
+        let (mut keys, mut roles, mut succinct, mut extra) = (None, None, None, Extra::new());
+        reader.object(|key, reader| {
+            match &*key {
+                "keys" => keys = Some(read_keys(reader, limits)?),
+                "roles" => roles = Some(read_roles(reader, limits)?),
+                "succinct_roles" => succinct = Some(SuccinctBins::read(reader, limits)?),
+                _ => {
+                    extra.insert(key.into_owned(), reader.json());
+                }
+            }
+            Ok(())
+        })?;
+        let roles = match (roles, succinct) {
+            (Some(roles), None) => Delegated::Roles(roles),
+            (None, Some(bins)) => Delegated::Succinct(bins),
+            (both, _) => {
+                let found = if both.is_some() { "both" } else { "neither" };
+                return Err(FieldError::new("either roles or succinct_roles", found));
+            }
+        };
+        Ok(Self { keys: required(keys, "keys")?, roles, extra })
+    }
+
+    pub(crate) fn write(&self, out: &mut String) {
+        let keys = |out: &mut String| write_keys(out, &self.keys);
+        let roles = |out: &mut String| match &self.roles {
+            Delegated::Roles(roles) => write_array(out, roles, |out, role| role.write(out)),
+            Delegated::Succinct(bins) => bins.write(out),
+        };
+        let name = match &self.roles {
+            Delegated::Roles(_) => "roles",
+            Delegated::Succinct(_) => "succinct_roles",
+        };
+        write_object(out, &self.extra, &[("keys", &keys), (name, &roles)]);
+    }
+}
+
+fn read_roles(reader: &mut Reader<'_>, limits: &Limits) -> Result<Vec<Delegation>, FieldError> {
+    let mut roles: Vec<Delegation> = Vec::new();
+    reader.array(|reader| {
+        roles.push(Delegation::read(reader, limits)?);
+        at_most(roles.len(), limits.delegations, "delegated roles")
+    })?;
+    let mut seen = BTreeSet::new();
+    match roles.iter().find(|role| !seen.insert(&role.name)) {
+        Some(twice) => Err(FieldError::new("every delegated role once", format!("{} twice", twice.name))),
+        None => Ok(roles),
+    }
+}

@@ -1,0 +1,206 @@
+//! Signed hashes, and checking bytes against them while they stream by.
+
+use std::collections::BTreeMap;
+
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use ring::digest;
+
+use crate::error::{Error, ErrorKind};
+use crate::reader::{FieldError, Reader, write_map};
+
+/// The hashes of a file (spec 4.4, 4.5). sha256 and sha512 are checked; others are carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    sha256: Option<[u8; 32]>,
+    sha512: Option<Box<[u8; 64]>>,
+    other: BTreeMap<String, String>,
+}
+
+impl Hashes {
+    /// What the builders write: sha256.
+    #[must_use]
+    pub const fn sha256_only(digest: [u8; 32]) -> Self {
+        Self { sha256: Some(digest), sha512: None, other: BTreeMap::new() }
+    }
+
+    /// The sha256 of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::sha256_only(crate::target_path::sha256(bytes))
+    }
+
+    /// The signed sha256.
+    #[must_use]
+    pub const fn sha256(&self) -> Option<&[u8; 32]> {
+        self.sha256.as_ref()
+    }
+
+    /// The digest that names the file under consistent snapshots, in hex: sha256, else sha512.
+    #[must_use]
+    pub fn preferred(&self) -> Option<String> {
+        let sha512 = || self.sha512.as_ref().map(|sum| HEXLOWER.encode(&sum[..]));
+        self.sha256.map(|sum| HEXLOWER.encode(&sum)).or_else(sha512)
+    }
+
+    /// Algorithm and hex digest of every hash, known or not.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, String)> {
+        let sha256 = self.sha256.map(|sum| ("sha256", HEXLOWER.encode(&sum)));
+        let sha512 = self.sha512.as_ref().map(|sum| ("sha512", HEXLOWER.encode(&sum[..])));
+        let other = self.other.iter().map(|(name, sum)| (name.as_str(), sum.clone()));
+        sha256.into_iter().chain(sha512).chain(other)
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FieldError> {
+        let mut hashes = Self::default();
+        reader.object(|key, reader| {
+            let text = reader.string()?;
+            match &*key {
+                "sha256" => hashes.sha256 = Some(fixed(&text)?),
+                "sha512" => hashes.sha512 = Some(Box::new(fixed(&text)?)),
+                _ => {
+                    hashes.other.insert(key.into_owned(), text.into_owned());
+                }
+            }
+            Ok(())
+        })?;
+        Ok(hashes)
+    }
+
+    pub(crate) fn write(&self, out: &mut String) {
+        let mut all: Vec<_> = self.iter().collect();
+        all.sort_unstable();
+        write_map(out, all, |out, sum| crate::canonical::write_string(out, &sum));
+    }
+}
+
+fn fixed<const N: usize>(text: &str) -> Result<[u8; N], FieldError> {
+    HEXLOWER_PERMISSIVE
+        .decode(text.as_bytes())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| FieldError::new(format!("{} hex digits", 2 * N), text))
+}
+
+/// Checks length and hashes of bytes as they come. It buffers nothing, so that it serves files of any
+/// size; the caller makes nothing visible before [`Checker::finish`] says so.
+#[derive(Clone)]
+pub struct Checker {
+    expected: Hashes,
+    length: Option<u64>,
+    seen: u64,
+    sha256: Option<digest::Context>,
+    sha512: Option<digest::Context>,
+}
+
+impl Checker {
+    /// Expects `hashes` and, if it is known, an exact length in bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoKnownHash`] if there is nothing to check by.
+    pub fn new(hashes: &Hashes, length: Option<u64>) -> Result<Self, Error> {
+        if hashes.sha256.is_none() && hashes.sha512.is_none() {
+            return Err(ErrorKind::NoKnownHash.into());
+        }
+        Ok(Self {
+            expected: hashes.clone(),
+            length,
+            seen: 0,
+            sha256: hashes.sha256.map(|_| digest::Context::new(&digest::SHA256)),
+            sha512: hashes.sha512.as_ref().map(|_| digest::Context::new(&digest::SHA512)),
+        })
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Length`] as soon as there are more than were signed.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.seen = self.seen.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if let Some(expected) = self.length.filter(|length| self.seen > *length) {
+            return Err(ErrorKind::Length { expected, found: self.seen }.into());
+        }
+        for context in [&mut self.sha256, &mut self.sha512].into_iter().flatten() {
+            context.update(bytes);
+        }
+        Ok(())
+    }
+
+    /// How many bytes came so far.
+    #[must_use]
+    pub const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Says whether what came is what was signed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Length`] or [`ErrorKind::Hash`].
+    pub fn finish(self) -> Result<(), Error> {
+        if let Some(expected) = self.length.filter(|length| self.seen != *length) {
+            return Err(ErrorKind::Length { expected, found: self.seen }.into());
+        }
+        let sha512 = self.expected.sha512.as_ref().map(|sum| &sum[..]);
+        let sha256 = self.expected.sha256.as_ref().map(|sum| &sum[..]);
+        for (algorithm, expected, context) in
+            [("sha256", sha256, self.sha256), ("sha512", sha512, self.sha512)]
+        {
+            let (Some(expected), Some(context)) = (expected, context) else { continue };
+            let found = context.finish();
+            if found.as_ref() != expected {
+                return Err(ErrorKind::Hash {
+                    algorithm,
+                    expected: HEXLOWER.encode(expected),
+                    found: HEXLOWER.encode(found.as_ref()),
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks bytes that are all there.
+    ///
+    /// # Errors
+    /// As [`Checker::update`] and [`Checker::finish`].
+    pub fn check(hashes: &Hashes, length: Option<u64>, bytes: &[u8]) -> Result<(), Error> {
+        let mut checker = Self::new(hashes, length)?;
+        checker.update(bytes)?;
+        checker.finish()
+    }
+}
+
+impl std::fmt::Debug for Checker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checker")
+            .field("expected", &self.expected)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_hash_must_match_and_one_must_be_known() {
+        let text = r#"{"md5":"x","sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","sha512":"00"}"#;
+        assert!(Hashes::read(&mut Reader::new(text)).is_err());
+        let good = Hashes::of(b"abc");
+        assert!(Checker::check(&good, Some(3), b"abc").is_ok());
+        assert!(matches!(Checker::check(&good, Some(3), b"abd").unwrap_err().kind(), ErrorKind::Hash { .. }));
+        assert!(matches!(
+            Checker::check(&good, Some(4), b"abc").unwrap_err().kind(),
+            ErrorKind::Length { .. }
+        ));
+        assert!(matches!(
+            Checker::check(&good, Some(2), b"abc").unwrap_err().kind(),
+            ErrorKind::Length { .. }
+        ));
+        let unknown = Hashes::read(&mut Reader::new(r#"{"md5":"x"}"#)).unwrap();
+        assert!(matches!(Checker::check(&unknown, None, b"").unwrap_err().kind(), ErrorKind::NoKnownHash));
+        let mut both = good;
+        both.sha512 = Some(Box::new([0; 64]));
+        assert!(Checker::check(&both, None, b"abc").is_err(), "the second hash counts too");
+    }
+}

@@ -1,0 +1,53 @@
+//! How much of anything a repository may send.
+//!
+//! Byte limits stop endless data; counts stop small files that cost much work. Every default says
+//! where it comes from.
+
+/// Limits on what is read. The defaults fit every public repository known and a mirror of all of
+/// PyPI; [`Limits::default`] is what the clients use.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one root file. 512,000 as in python-tuf, go-tuf and tuf-js.
+    pub root_bytes: u64,
+    /// Bytes of `timestamp.json`. 16,384 as in python-tuf.
+    pub timestamp_bytes: u64,
+    /// Bytes of a snapshot whose timestamp gives no length. 2,000,000 as in python-tuf: 16,384 hash
+    /// bins take 0.6 MB.
+    pub snapshot_bytes: u64,
+    /// Bytes of a targets file whose snapshot gives no length. 5,000,000 as in python-tuf: 16,384
+    /// delegations by hash prefix take 3 MB.
+    pub targets_bytes: u64,
+    /// New roots followed in one refresh; the next refresh goes on from there. 256 as in python-tuf.
+    pub root_rotations: u32,
+    /// Targets roles visited in one search. 32 as in python-tuf.
+    pub visited_roles: u32,
+    /// Entries in `signatures`. Tens at most in practice; the file limit alone would allow 40,000.
+    pub signatures: usize,
+    /// Keys in one file. A root has tens, a file of delegations seldom more than hundreds.
+    pub keys: usize,
+    /// Delegated roles in one file: 65,536 hash bins.
+    pub delegations: usize,
+    /// Nesting of arrays and objects. TUF needs 6, `custom` may add its own.
+    pub json_depth: u32,
+    /// Path patterns or hash prefixes of one delegation: 65,536 prefixes of four digits.
+    pub patterns: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            root_bytes: 512_000,
+            timestamp_bytes: 16_384,
+            snapshot_bytes: 2_000_000,
+            targets_bytes: 5_000_000,
+            root_rotations: 256,
+            visited_roles: 32,
+            signatures: 1_024,
+            keys: 1_024,
+            delegations: 65_536,
+            json_depth: 64,
+            patterns: 65_536,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Reads typed values out of canonical text, in one pass.
+//!
+//! The text has been validated by [`crate::canonical`], so this reader only meets well-formed input;
+//! it still never panics on any other. It is not a JSON reader: canonical form has raw control
+//! characters in strings.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use crate::canonical::{Extra, Json};
+
+/// A field that is missing, of the wrong type, or impossible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    path: Vec<String>,
+    expected: Cow<'static, str>,
+    found: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(expected: impl Into<Cow<'static, str>>, found: impl fmt::Display) -> Self {
+        let mut found = found.to_string();
+        if let Some((end, _)) = found.char_indices().nth(80) {
+            found.truncate(end);
+            found.push('…');
+        }
+        Self { path: Vec::new(), expected: expected.into(), found }
+    }
+
+    pub(crate) fn missing(field: &'static str) -> Self {
+        Self::new("it to be there", "nothing").at(field)
+    }
+
+    pub(crate) fn at(mut self, field: &str) -> Self {
+        self.path.push(field.to_owned());
+        self
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("field ")?;
+        for (index, part) in self.path.iter().rev().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            write!(f, "{}", part.escape_debug())?;
+        }
+        write!(f, ": expected {}, found {}", self.expected, self.found.escape_debug())
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// A cursor over canonical text.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "stands in the sealed trait behind `Metadata`")]
+pub struct Reader<'a> {
+    text: &'a str,
+    pos: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(text: &'a str) -> Self {
+        Self { text, pos: 0 }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.pos).copied()
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.pos += usize::from(found);
+        found
+    }
+
+    fn unexpected(&self, expected: &'static str) -> FieldError {
+        FieldError::new(expected, self.text.get(self.pos..).unwrap_or_default())
+    }
+
+    /// Reads an object; `each` is given every key and must read its value.
+    pub(crate) fn object(
+        &mut self,
+        mut each: impl FnMut(Cow<'a, str>, &mut Self) -> Result<(), FieldError>,
+    ) -> Result<(), FieldError> {
+        if !self.eat(b'{') {
+            return Err(self.unexpected("an object"));
+        }
+        while !self.eat(b'}') {
+            self.eat(b',');
+            let key = self.string()?;
+            self.eat(b':');
+            let name = key.clone();
+            each(key, self).map_err(|error| error.at(&name))?;
+        }
+        Ok(())
+    }
+
+    /// Reads an array; `each` must read one element.
+    pub(crate) fn array(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Result<(), FieldError>,
+    ) -> Result<(), FieldError> {
+        if !self.eat(b'[') {
+            return Err(self.unexpected("an array"));
+        }
+        while !self.eat(b']') {
+            self.eat(b',');
+            if self.peek().is_none() {
+                return Err(self.unexpected("a closing bracket"));
+            }
+            each(self)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, FieldError> {
+        if !self.eat(b'"') {
+            return Err(self.unexpected("a string"));
+        }
+        let start = self.pos;
+        let mut escaped = false;
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.pos += 2;
+                }
+                Some(_) => self.pos += 1,
+                None => return Err(self.unexpected("the end of a string")),
+            }
+        }
+        let raw = self.text.get(start..self.pos).unwrap_or_default();
+        self.pos += 1;
+        if !escaped {
+            return Ok(Cow::Borrowed(raw));
+        }
+        let mut text = String::with_capacity(raw.len());
+        let mut characters = raw.chars();
+        while let Some(character) = characters.next() {
+            text.push(if character == '\\' { characters.next().unwrap_or('\\') } else { character });
+        }
+        Ok(Cow::Owned(text))
+    }
+
+    pub(crate) fn owned_string(&mut self) -> Result<String, FieldError> {
+        self.string().map(Cow::into_owned)
+    }
+
+    /// Reads an integer from 0 to 2^64-1.
+    pub(crate) fn integer(&mut self) -> Result<u64, FieldError> {
+        let start = self.pos;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.pos += 1;
+        }
+        let digits = self.text.get(start..self.pos).unwrap_or_default();
+        digits.parse().map_err(|_| {
+            self.pos = start;
+            self.unexpected("an integer from 0 to 18446744073709551615")
+        })
+    }
+
+    /// Reads an integer of at least 1: a version.
+    pub(crate) fn version(&mut self) -> Result<u64, FieldError> {
+        match self.integer()? {
+            0 => Err(FieldError::new("a version of at least 1", 0)),
+            version => Ok(version),
+        }
+    }
+
+    pub(crate) fn boolean(&mut self) -> Result<bool, FieldError> {
+        match self.raw() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(FieldError::new("true or false", other)),
+        }
+    }
+
+    /// Reads a time: RFC 3339 with an optional fraction and a zero offset.
+    pub(crate) fn time(&mut self) -> Result<DateTime<Utc>, FieldError> {
+        let text = self.string()?;
+        parse_time(&text).ok_or_else(|| FieldError::new("a time like 2030-01-31T12:00:00Z", text))
+    }
+
+    pub(crate) fn json(&mut self) -> Json {
+        Json::from_canonical(self.raw())
+    }
+
+    /// Skips one value and gives its text.
+    pub(crate) fn raw(&mut self) -> &'a str {
+        let start = self.pos;
+        let mut depth = 0_u32;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    // An unfinished string moves to the end of the text, which ends the loop.
+                    if self.string().is_err() {
+                        self.pos = self.text.len();
+                    }
+                }
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.pos += 1;
+                }
+                b'}' | b']' if depth == 0 => break,
+                b'}' | b']' => {
+                    depth -= 1;
+                    self.pos += 1;
+                }
+                b',' if depth == 0 => break,
+                _ => self.pos += 1,
+            }
+            if depth == 0 && !matches!(self.peek(), Some(b'a'..=b'z' | b'0'..=b'9')) {
+                break;
+            }
+        }
+        self.text.get(start..self.pos).unwrap_or_default()
+    }
+}
+
+/// A field that must be there.
+pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, FieldError> {
+    value.ok_or_else(|| FieldError::missing(field))
+}
+
+/// `YYYY-MM-DDTHH:MM:SS[.fraction](Z|+00:00)`, nothing laxer.
+pub(crate) fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let local = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?;
+    let (whole, fraction) = local.split_once('.').map_or((local, None), |(w, f)| (w, Some(f)));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let shape = whole.len() == 19
+        && whole.bytes().zip(*b"0000-00-00T00:00:00").all(|(found, wanted)| match wanted {
+            b'0' => found.is_ascii_digit(),
+            other => found == other,
+        });
+    // A leap second is no time that chrono can compare; nobody signs one.
+    if !shape || whole.ends_with(":60") || !fraction.is_none_or(|f| digits(f) && f.len() <= 9) {
+        return None;
+    }
+    Some(NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S%.f").ok()?.and_utc())
+}
+
+/// The name of a field, and what writes its value.
+pub(crate) type Field<'a> = (&'a str, &'a dyn Fn(&mut String));
+
+/// Writes an object: known fields and unknown ones together, in the order of their keys.
+pub(crate) fn write_object(out: &mut String, extra: &Extra, fields: &[Field<'_>]) {
+    let mut unknown = extra.iter().filter(|(key, _)| fields.iter().all(|(name, _)| name != key)).peekable();
+    let mut first = true;
+    let mut key = |out: &mut String, name: &str| {
+        out.push(if std::mem::take(&mut first) { '{' } else { ',' });
+        crate::canonical::write_string(out, name);
+        out.push(':');
+    };
+    for (name, write) in fields {
+        while let Some((extra_key, json)) = unknown.next_if(|(extra_key, _)| extra_key.as_str() < *name) {
+            key(out, extra_key);
+            out.push_str(json.as_canonical());
+        }
+        key(out, name);
+        write(out);
+    }
+    for (extra_key, json) in unknown {
+        key(out, extra_key);
+        out.push_str(json.as_canonical());
+    }
+    if first {
+        out.push('{');
+    }
+    out.push('}');
+}
+
+/// Writes `{key: value, …}` from entries that are sorted by key.
+pub(crate) fn write_map<K: AsRef<str>, V>(
+    out: &mut String,
+    entries: impl IntoIterator<Item = (K, V)>,
+    write: impl Fn(&mut String, V),
+) {
+    out.push('{');
+    for (index, (key, value)) in entries.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        crate::canonical::write_string(out, key.as_ref());
+        out.push(':');
+        write(out, value);
+    }
+    out.push('}');
+}
+
+/// Writes `[value, …]`.
+pub(crate) fn write_array<V>(
+    out: &mut String,
+    values: impl IntoIterator<Item = V>,
+    write: impl Fn(&mut String, V),
+) {
+    out.push('[');
+    for (index, value) in values.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write(out, value);
+    }
+    out.push(']');
+}
+
+/// Writes a time as TUF has it: whole seconds, `Z`.
+pub(crate) fn write_time(out: &mut String, time: &DateTime<Utc>) {
+    crate::canonical::write_string(out, &time.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_with_a_zero_offset() {
+        for text in [
+            "2030-01-31T12:00:00Z",
+            "2030-01-31T12:00:00.120Z",
+            "2030-01-31T12:00:00+00:00",
+            "9999-12-31T23:59:59Z",
+        ] {
+            assert!(parse_time(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "2030-01-31",
+            "2030-01-31 12:00:00Z",
+            "2030-01-31T12:00:00",
+            "2030-01-31t12:00:00z",
+            "2030-01-31T12:00:00+02:00",
+            "2030-01-31T12:00:60Z",
+            "2030-02-30T12:00:00Z",
+            "2030-01-31T12:00:00.Z",
+            "+2030-01-31T12:00:00Z",
+            "12030-01-31T12:00:00Z",
+            "2030-01-31T12:00:00-00:00",
+        ] {
+            assert!(parse_time(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn raw_skips_exactly_one_value() {
+        for (text, expected) in [
+            (r#"{"a":[1,{"b":"]}"}]},2"#, r#"{"a":[1,{"b":"]}"}]}"#),
+            ("12,3", "12"),
+            ("-12]", "-12"),
+            (r#""a,b","c""#, r#""a,b""#),
+            ("true}", "true"),
+            ("[],", "[]"),
+            (r#""\"","#, r#""\"""#),
+        ] {
+            assert_eq!(Reader::new(text).raw(), expected);
+        }
+    }
+
+    #[test]
+    fn extra_fields_are_written_in_order() {
+        let extra: Extra =
+            [("b".to_owned(), Json::parse(b"1").unwrap()), ("z".to_owned(), Json::parse(b"[]").unwrap())]
+                .into();
+        let mut out = String::new();
+        write_object(&mut out, &extra, &[("a", &|out| out.push('0')), ("c", &|out| out.push('2'))]);
+        assert_eq!(out, r#"{"a":0,"b":1,"c":2,"z":[]}"#);
+        out.clear();
+        write_object(&mut out, &Extra::new(), &[]);
+        assert_eq!(out, "{}");
+    }
+}

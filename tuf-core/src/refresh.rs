@@ -1,0 +1,360 @@
+//! The client workflow (spec 5.1-5.6) as a machine without I/O: it says which file it wants and how
+//! many bytes at most, and is fed bytes. Async clients, blocking clients, auditors and fuzzers all
+//! drive this one.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::role::{RoleName, TopLevel};
+use crate::snapshot::Snapshot;
+use crate::timestamp::Timestamp;
+use crate::trust::{Floor, FreshRoot, FreshSnapshot, FreshTimestamp, RootChain, TrustedSet};
+
+/// A file of the trusted store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum StoredFile {
+    /// A root after the pinned one.
+    RootHistory(u64),
+    /// The timestamp of the last complete view.
+    Timestamp,
+    /// The snapshot of the last complete view.
+    Snapshot,
+    /// The top-level targets of the last complete view.
+    Targets,
+    /// A timestamp newer than the last complete view: only a rollback floor.
+    FloorTimestamp,
+    /// A snapshot newer than the last complete view: only a rollback floor.
+    FloorSnapshot,
+    /// A delegated targets role.
+    Delegated(RoleName),
+}
+
+impl StoredFile {
+    /// The relative path of the file within a store's metadata directory.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        match self {
+            Self::RootHistory(version) => format!("root_history/{version}.root.json"),
+            Self::Timestamp => "timestamp.json".to_owned(),
+            Self::Snapshot => "snapshot.json".to_owned(),
+            Self::Targets => "targets.json".to_owned(),
+            Self::FloorTimestamp => "floor/timestamp.json".to_owned(),
+            Self::FloorSnapshot => "floor/snapshot.json".to_owned(),
+            Self::Delegated(role) => format!("delegated/{}", role.file_name(None)),
+        }
+    }
+}
+
+/// One change to the trusted store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// Writes these exact bytes.
+    Write(StoredFile, Arc<[u8]>),
+    /// Removes the file if it is there.
+    Remove(StoredFile),
+}
+
+/// What one refresh verified, in the order of trust: to be written as one durable batch, whether the
+/// refresh succeeded or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch(Vec<Change>);
+
+impl Batch {
+    /// The changes, in the order in which they must become visible.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.0
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a change after the others.
+    pub fn push(&mut self, change: Change) {
+        self.0.push(change);
+    }
+}
+
+/// What the machine wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// This file of the trusted store. Absent, damaged or too large: give `None`.
+    Load {
+        /// The file.
+        file: StoredFile,
+        /// How many bytes to read at most.
+        max: u64,
+    },
+    /// This file of the repository. Not there: give `None`; any other trouble ends the refresh.
+    Fetch {
+        /// The role, for messages.
+        role: RoleName,
+        /// The name below `metadata/`, percent-encoded already.
+        name: String,
+        /// How many bytes to read at most; one more is an endless-data attack.
+        max: u64,
+    },
+    /// Nothing: call [`Refresh::finish`].
+    Done,
+}
+
+/// One refresh, at one fixed time.
+#[derive(Debug)]
+pub struct Refresh {
+    limits: Arc<Limits>,
+    now: DateTime<Utc>,
+    chain: RootChain,
+    rotations: u32,
+    floor: Floor,
+    /// Cached files that may serve again, newest first.
+    cached_snapshots: Vec<Arc<[u8]>>,
+    state: State,
+    roots: Batch,
+    /// What the store's last complete view consists of, to write only what changed.
+    stored: [Option<Arc<[u8]>>; 3],
+    floors_stored: [bool; 2],
+}
+
+#[derive(Debug)]
+enum State {
+    RootHistory,
+    RemoteRoot,
+    LoadFloorTimestamp(FreshRoot),
+    LoadTimestamp(FreshRoot),
+    LoadFloorSnapshot(FreshRoot),
+    LoadSnapshot(FreshRoot),
+    RemoteTimestamp(FreshRoot),
+    RemoteSnapshot(FreshTimestamp),
+    LoadTargets(FreshSnapshot),
+    RemoteTargets(FreshSnapshot),
+    Done(TrustedSet),
+}
+
+impl Refresh {
+    /// Starts from the pinned root. `now` holds for the whole refresh (spec 5.1).
+    ///
+    /// # Errors
+    /// What is wrong with the pinned root.
+    pub fn new(pinned: &Arc<[u8]>, now: DateTime<Utc>, limits: Arc<Limits>) -> Result<Self, Error> {
+        Ok(Self {
+            chain: RootChain::pinned(pinned, Arc::clone(&limits))?,
+            limits,
+            now,
+            rotations: 0,
+            floor: Floor::default(),
+            cached_snapshots: Vec::new(),
+            state: State::RootHistory,
+            roots: Batch::default(),
+            stored: [None, None, None],
+            floors_stored: [false; 2],
+        })
+    }
+
+    /// What is wanted now.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        let load = |file, max| Step::Load { file, max };
+        let limits = &self.limits;
+        match &self.state {
+            State::RootHistory => load(StoredFile::RootHistory(self.chain.next_version()), limits.root_bytes),
+            State::RemoteRoot => {
+                let role = TopLevel::Root.role();
+                let name = role.file_name(Some(self.chain.next_version()));
+                Step::Fetch { role, name, max: limits.root_bytes }
+            }
+            State::LoadFloorTimestamp(_) => load(StoredFile::FloorTimestamp, limits.timestamp_bytes),
+            State::LoadTimestamp(_) => load(StoredFile::Timestamp, limits.timestamp_bytes),
+            State::LoadFloorSnapshot(_) => load(StoredFile::FloorSnapshot, limits.snapshot_bytes),
+            State::LoadSnapshot(_) => load(StoredFile::Snapshot, limits.snapshot_bytes),
+            State::RemoteTimestamp(_) => {
+                let role = TopLevel::Timestamp.role();
+                Step::Fetch { name: role.file_name(None), role, max: limits.timestamp_bytes }
+            }
+            State::RemoteSnapshot(timestamp) => {
+                let meta = &timestamp.timestamp().snapshot;
+                self.versioned(TopLevel::Snapshot.role(), meta.version, meta.length, limits.snapshot_bytes)
+            }
+            State::LoadTargets(_) => load(StoredFile::Targets, limits.targets_bytes),
+            State::RemoteTargets(snapshot) => {
+                let role = TopLevel::Targets.role();
+                match snapshot.meta(&role) {
+                    Ok(meta) => self.versioned(role, meta.version, meta.length, limits.targets_bytes),
+                    // The chain refuses it by name when it is given.
+                    Err(_) => self.versioned(role, 1, None, limits.targets_bytes),
+                }
+            }
+            State::Done(_) => Step::Done,
+        }
+    }
+
+    fn versioned(&self, role: RoleName, version: u64, length: Option<u64>, limit: u64) -> Step {
+        let consistent = self.chain.root().consistent_snapshot;
+        let name = role.file_name(consistent.then_some(version));
+        Step::Fetch { role, name, max: length.map_or(limit, |length| length.min(limit)) }
+    }
+
+    /// Takes what [`Refresh::step`] asked for.
+    ///
+    /// # Errors
+    /// Why the file is refused. The refresh is over then; [`Refresh::finish`] still says what to store.
+    pub fn give(&mut self, bytes: Option<Vec<u8>>) -> Result<(), Error> {
+        let bytes: Option<Arc<[u8]>> = bytes.map(Into::into);
+        match &self.state {
+            State::RootHistory => match bytes.and_then(|bytes| self.chain.next(&bytes).ok()) {
+                Some(chain) => self.chain = chain,
+                None => self.state = State::RemoteRoot,
+            },
+            State::RemoteRoot => self.remote_root(bytes)?,
+            State::LoadFloorTimestamp(root) => {
+                self.floors_stored[0] = bytes.is_some();
+                let seen = bytes.and_then(|bytes| root.authentic::<Timestamp>(&bytes).ok());
+                let root = root.clone();
+                self.raise_timestamp(seen);
+                self.state = State::LoadTimestamp(root);
+            }
+            State::LoadTimestamp(root) => {
+                let seen = bytes.as_ref().and_then(|bytes| root.authentic::<Timestamp>(bytes).ok());
+                let root = root.clone();
+                self.raise_timestamp(seen);
+                self.stored[0] = bytes;
+                self.state = State::LoadFloorSnapshot(root);
+            }
+            State::LoadFloorSnapshot(root) => {
+                let root = root.clone();
+                self.floors_stored[1] = bytes.is_some();
+                self.raise_snapshot(&root, bytes);
+                self.state = State::LoadSnapshot(root);
+            }
+            State::LoadSnapshot(root) => {
+                let root = root.clone();
+                self.stored[1] = bytes.clone();
+                self.raise_snapshot(&root, bytes);
+                self.state = State::RemoteTimestamp(root);
+            }
+            State::RemoteTimestamp(root) => {
+                let bytes = present(bytes, &TopLevel::Timestamp.role(), || "timestamp.json".to_owned())?;
+                let timestamp = root.timestamp(&bytes, &self.floor)?;
+                let cached = self
+                    .cached_snapshots
+                    .iter()
+                    .find_map(|bytes| timestamp.snapshot(bytes, &self.floor).ok());
+                self.floor.timestamp = Some((**timestamp.timestamp()).clone());
+                self.state = match cached {
+                    Some(snapshot) => State::LoadTargets(snapshot),
+                    None => State::RemoteSnapshot(timestamp),
+                };
+            }
+            State::RemoteSnapshot(timestamp) => {
+                let bytes = present(bytes, &TopLevel::Snapshot.role(), || self.fetch_name())?;
+                let snapshot = timestamp.snapshot(&bytes, &self.floor)?;
+                self.floor.snapshot = Some((**snapshot.snapshot()).clone());
+                self.state = State::LoadTargets(snapshot);
+            }
+            State::LoadTargets(snapshot) => {
+                let cached = bytes.as_ref().and_then(|bytes| snapshot.targets(bytes).ok());
+                self.state = match cached {
+                    Some(set) => State::Done(set),
+                    None => State::RemoteTargets(snapshot.clone()),
+                };
+                self.stored[2] = bytes;
+            }
+            State::RemoteTargets(snapshot) => {
+                snapshot.meta(&TopLevel::Targets.role())?;
+                let bytes = present(bytes, &TopLevel::Targets.role(), || self.fetch_name())?;
+                self.state = State::Done(snapshot.targets(&bytes)?);
+            }
+            State::Done(_) => {}
+        }
+        Ok(())
+    }
+
+    fn fetch_name(&self) -> String {
+        match self.step() {
+            Step::Fetch { name, .. } => name,
+            Step::Load { .. } | Step::Done => String::new(),
+        }
+    }
+
+    fn remote_root(&mut self, bytes: Option<Arc<[u8]>>) -> Result<(), Error> {
+        if let Some(bytes) = bytes {
+            self.chain = self.chain.next(&bytes)?;
+            let version = self.chain.root().header.version;
+            self.roots.push(Change::Write(StoredFile::RootHistory(version), bytes));
+            self.rotations += 1;
+            if self.rotations < self.limits.root_rotations {
+                return Ok(());
+            }
+            // More roots may follow; the next refresh goes on from here.
+        }
+        self.state = State::LoadFloorTimestamp(self.chain.finish(self.now)?);
+        Ok(())
+    }
+
+    fn raise_timestamp(&mut self, seen: Option<crate::trust::Authentic<Timestamp>>) {
+        let floor = self.floor.timestamp.as_ref().map_or(0, |floor| floor.header.version);
+        if let Some(seen) = seen.filter(|seen| seen.header.version > floor) {
+            self.floor.timestamp = Some(seen);
+        }
+    }
+
+    fn raise_snapshot(&mut self, root: &FreshRoot, bytes: Option<Arc<[u8]>>) {
+        let Some(bytes) = bytes else { return };
+        let Ok(seen) = root.authentic::<Snapshot>(&bytes) else { return };
+        self.cached_snapshots.push(bytes);
+        let floor = self.floor.snapshot.as_ref().map_or(0, |floor| floor.header.version);
+        if seen.header.version > floor {
+            self.floor.snapshot = Some(seen);
+        }
+    }
+
+    /// Ends the refresh: the trusted set, if it is complete, and what to store in either case. An
+    /// incomplete refresh stores its roots and raises the floor; the last complete view stays.
+    #[must_use]
+    pub fn finish(self) -> (Option<TrustedSet>, Batch) {
+        let Self { state, mut roots, stored, floors_stored, floor, .. } = self;
+        let mut write = |file: StoredFile, bytes: &Arc<[u8]>, stored: Option<&Arc<[u8]>>| {
+            if stored != Some(bytes) {
+                roots.push(Change::Write(file, Arc::clone(bytes)));
+            }
+        };
+        let [stored_timestamp, stored_snapshot, stored_targets] = &stored;
+        if let State::Done(set) = state {
+            write(StoredFile::Timestamp, set.timestamp().bytes(), stored_timestamp.as_ref());
+            write(StoredFile::Snapshot, set.snapshot().bytes(), stored_snapshot.as_ref());
+            write(StoredFile::Targets, set.targets().bytes(), stored_targets.as_ref());
+            for (file, present) in [
+                (StoredFile::FloorTimestamp, floors_stored[0]),
+                (StoredFile::FloorSnapshot, floors_stored[1]),
+            ] {
+                if present {
+                    roots.push(Change::Remove(file));
+                }
+            }
+            return (Some(set), roots);
+        }
+        if let Some(timestamp) = &floor.timestamp {
+            write(StoredFile::FloorTimestamp, timestamp.bytes(), stored_timestamp.as_ref());
+        }
+        if let Some(snapshot) = &floor.snapshot {
+            write(StoredFile::FloorSnapshot, snapshot.bytes(), stored_snapshot.as_ref());
+        }
+        (None, roots)
+    }
+}
+
+fn present(
+    bytes: Option<Arc<[u8]>>,
+    role: &RoleName,
+    name: impl FnOnce() -> String,
+) -> Result<Arc<[u8]>, Error> {
+    bytes.ok_or_else(|| Error::new(ErrorKind::Missing(name())).in_role(role))
+}

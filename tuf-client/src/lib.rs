@@ -1,1 +1,38 @@
-#![doc="x"]
+//! A TUF client that only ever hands over verified bytes.
+//!
+//! ```no_run
+//! use tuf_client::{Client, TargetPath, blocking, store::FsStore};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let root = std::fs::read("root.json")?; // the trust anchor, from a source you trust
+//!     let url = "https://mirror.example/".parse()?;
+//!     let store = FsStore::init("tuf-store".as_ref(), &root, &url)?;
+//!     let client = blocking::Client::new(Client::builder(root, url).store(store).build()?)?;
+//!     let target = TargetPath::new("simple/six/index.json")?;
+//!     let file = client.download(&target, "downloads".as_ref())?;
+//!     println!("verified: {}", file.display());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Client`] refreshes and gives a [`View`]: one pinned snapshot, through which targets are found, read
+//! and downloaded. Everything is async; [`blocking`] is the same for programs without a runtime.
+//!
+//! Features: `http` (the transport for HTTP and HTTPS), `blocking`, `proxy` (the verifying proxy for pip
+//! and uv), `cli` (the binary). An installer takes `default-features = false, features = ["http"]`.
+
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod client;
+pub mod clock;
+pub mod durable;
+pub mod env;
+mod error;
+pub mod store;
+pub mod transport;
+mod view;
+
+pub use client::{Client, ClientBuilder, Clock};
+pub use error::{Error, ErrorKind, chain};
+pub use tuf_core::{self, Limits, TargetPath};
+pub use view::{Target, VerifiedBody, View, Wanted};

@@ -65,6 +65,12 @@ pub enum Change {
 pub struct Batch(Vec<Change>);
 
 impl Batch {
+    /// A batch of these changes.
+    #[must_use]
+    pub const fn new(changes: Vec<Change>) -> Self {
+        Self(changes)
+    }
+
     /// The changes, in the order in which they must become visible.
     #[must_use]
     pub fn changes(&self) -> &[Change] {

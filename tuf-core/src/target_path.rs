@@ -1,7 +1,6 @@
 //! Target paths, and the one place where they become file names and URLs.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use ring::digest;
 
@@ -48,12 +47,6 @@ impl TargetPath {
     #[must_use]
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
-    }
-
-    /// The path below a local directory.
-    #[must_use]
-    pub fn to_local(&self) -> PathBuf {
-        self.0.split('/').collect()
     }
 
     /// SHA-256 of the path, by which hash bins are chosen (spec 4.5, `path_hash_prefixes`).

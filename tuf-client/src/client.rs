@@ -1,0 +1,274 @@
+//! The client of one repository: drives the machine of `tuf_core::refresh` with a transport and a
+//! store.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tuf_core::refresh::{Refresh, Step};
+use tuf_core::{Limits, url_path};
+use url::Url;
+
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::store::{MemoryStore, Store, StoreSession};
+use crate::transport::{Pace, Transport, TransportErrorKind, redact};
+use crate::view::View;
+
+/// What tells the time.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// A client of one repository. Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    pinned: Arc<[u8]>,
+    metadata: Url,
+    targets: Url,
+    transport: Arc<dyn Transport>,
+    store: Arc<dyn Store>,
+    limits: Arc<Limits>,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("metadata", &self.metadata.as_str())
+            .field("targets", &self.targets.as_str())
+            .field("transport", &self.transport)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Client`].
+pub struct ClientBuilder {
+    pinned: Arc<[u8]>,
+    url: Url,
+    targets: Option<Url>,
+    transport: Option<Arc<dyn Transport>>,
+    store: Option<Arc<dyn Store>>,
+    limits: Limits,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    /// Where metadata is kept between runs. Without a store nothing is: each run then trusts whatever
+    /// the pinned root leads to, and cannot notice a rollback.
+    #[must_use]
+    pub fn store(mut self, store: impl Store + 'static) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// How bytes are fetched. Default: `http`, `https` and `file` URLs.
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Where targets are, if not at `URL/targets/`.
+    #[must_use]
+    pub fn targets_url(mut self, url: Url) -> Self {
+        self.targets = Some(url);
+        self
+    }
+
+    /// How much is read at most.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What tells the time. Default: the system clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Url`] for a URL that cannot be a base, or what keeps the default transport from
+    /// being set up.
+    pub fn build(self) -> Result<Client, Error> {
+        let base = directory(&self.url)?;
+        let metadata = join(&base, "metadata/")?;
+        let targets = match &self.targets {
+            Some(url) => directory(url)?,
+            None => join(&base, "targets/")?,
+        };
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Arc::new(crate::transport::SchemeTransport::new()?),
+        };
+        Ok(Client(Arc::new(Inner {
+            pinned: self.pinned,
+            metadata,
+            targets,
+            transport,
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            limits: Arc::new(self.limits),
+            clock: self.clock,
+        })))
+    }
+}
+
+fn directory(url: &Url) -> Result<Url, Error> {
+    let mut url = url.clone();
+    let refused = |reason| ErrorKind::Url { url: redact(&url), reason };
+    if url.cannot_be_a_base() {
+        return Err(refused("it has no path").into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refused("it has a query or a fragment").into());
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+fn join(base: &Url, relative: &str) -> Result<Url, Error> {
+    base.join(relative)
+        .map_err(|_| ErrorKind::Url { url: redact(base), reason: "nothing can be joined to it" }.into())
+}
+
+impl Client {
+    /// A client for the repository at `url`, which trusts what `root` leads to. `root` must have come
+    /// to the user in a way the user trusts: it is never taken from the repository.
+    #[must_use]
+    pub fn builder(root: impl Into<Arc<[u8]>>, url: Url) -> ClientBuilder {
+        ClientBuilder {
+            pinned: root.into(),
+            url,
+            targets: None,
+            transport: None,
+            store: None,
+            limits: Limits::default(),
+            clock: Arc::new(clock::now),
+        }
+    }
+
+    /// Brings the trusted metadata up to date and pins it (spec 5.1-5.6). The store's lock is held from
+    /// loading to writing. If the repository changed in the middle, one more try is made (PEP 458).
+    ///
+    /// # Errors
+    /// Why the repository is refused or cannot be read. What was trusted before stays trusted.
+    pub async fn refresh(&self) -> Result<View, Error> {
+        match self.refresh_once().await {
+            Err(error) if error.is_missing() => self.refresh_once().await,
+            result => result,
+        }
+    }
+
+    async fn refresh_once(&self) -> Result<View, Error> {
+        let store = Arc::clone(&self.0.store);
+        let session = blocking(move || store.open()).await?;
+        let mut refresh = Refresh::new(&self.0.pinned, (self.0.clock)(), Arc::clone(&self.0.limits))?;
+        let driven = self.drive(&mut refresh, &*session).await;
+        let (set, batch) = refresh.finish();
+        if !batch.is_empty() {
+            let mut session = session;
+            blocking(move || session.commit(&batch)).await?;
+        }
+        driven?;
+        match set {
+            Some(set) => Ok(View::new(self.clone(), set)),
+            // Unreachable: a driver without error has reached `Step::Done`.
+            None => {
+                Err(tuf_core::Error::from(tuf_core::ErrorKind::Missing("targets.json".to_owned())).into())
+            }
+        }
+    }
+
+    async fn drive(&self, refresh: &mut Refresh, session: &dyn StoreSession) -> Result<(), Error> {
+        loop {
+            match refresh.step() {
+                Step::Load { file, max } => {
+                    // A small file on a local disk: not worth another thread.
+                    let bytes = session.load(&file, max)?;
+                    refresh.give(bytes)?;
+                }
+                Step::Fetch { name, max, .. } => {
+                    let bytes = self.fetch_metadata(&name, max).await?;
+                    refresh.give(bytes).map_err(|source| self.refused(&name, source))?;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    pub(crate) fn refused(&self, name: &str, source: tuf_core::Error) -> Error {
+        let url = self.0.metadata.join(name).unwrap_or_else(|_| self.0.metadata.clone());
+        ErrorKind::Refused { url: redact(&url), source }.into()
+    }
+
+    /// A metadata file by its encoded name; `None` if the repository does not have it.
+    pub(crate) async fn fetch_metadata(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, Error> {
+        let url = join(&self.0.metadata, name)?;
+        let body = Pace::metadata().apply(&url, self.0.transport.fetch(&url)).await;
+        let result = match body {
+            Ok(body) => body.collect(max).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if matches!(error.kind(), TransportErrorKind::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The URL of something below `targets/`.
+    pub(crate) fn target_url(&self, remote: &str) -> Result<Url, Error> {
+        join(&self.0.targets, &url_path(remote))
+    }
+
+    pub(crate) fn transport(&self) -> &dyn Transport {
+        &*self.0.transport
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        (self.0.clock)()
+    }
+
+    /// Refreshes and runs `work` on the view. If the repository lacks a file that the view's metadata
+    /// names, it may have published in between: one more refresh and one more try (PEP 458).
+    ///
+    /// # Errors
+    /// Those of [`Client::refresh`] and of `work`.
+    pub async fn with_view<T>(&self, work: impl AsyncFn(View) -> Result<T, Error>) -> Result<T, Error> {
+        match work(self.refresh().await?).await {
+            Err(error) if error.is_missing() => work(self.refresh().await?).await,
+            result => result,
+        }
+    }
+}
+
+/// Runs something that waits for disk or lock on a thread that may wait.
+pub(crate) async fn blocking<T: Send + 'static, E: Into<Error> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,168 @@
+//! What can go wrong for a client: a refusal (something did not verify), or trouble (it could not be
+//! fetched or stored). Callers must be able to tell "attack" from "offline".
+
+use std::fmt;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use tuf_core::{Attack, TargetPath};
+
+use crate::durable::DurableError;
+use crate::store::StoreError;
+use crate::transport::{SetupError, TransportError};
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<ErrorKind>);
+
+/// The kinds of [`Error`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A local file could not be written or read.
+    #[error(transparent)]
+    File(#[from] DurableError),
+    /// A file of the repository was refused; with where it came from.
+    #[error("{url}: {source}")]
+    Refused {
+        /// The file.
+        url: String,
+        /// Why.
+        source: tuf_core::Error,
+    },
+    /// A name that is no target path.
+    #[error(transparent)]
+    Path(#[from] tuf_core::PathError),
+    /// The transport could not be set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The trusted store could not be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No role that may sign for this path lists it.
+    #[error("the repository has no target {0}")]
+    TargetNotFound(TargetPath),
+    /// Bytes could not be fetched.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Metadata was refused.
+    #[error(transparent)]
+    Trust(#[from] tuf_core::Error),
+    /// A URL that cannot be used as a repository.
+    #[error("{url} cannot be the base of a repository: {reason}")]
+    Url {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// This view of the repository has expired.
+    #[error("this view of the repository expired at {0}")]
+    ViewExpired(DateTime<Utc>),
+    /// The output would be written to a place that is not safe.
+    #[error("{}: {reason}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What happened.
+    #[must_use]
+    pub const fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    fn core(&self) -> Option<&tuf_core::Error> {
+        match &*self.0 {
+            ErrorKind::Trust(error) | ErrorKind::Refused { source: error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether something was fetched and failed verification, as opposed to trouble of the network or
+    /// this machine.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match &*self.0 {
+            ErrorKind::ViewExpired(_) => true,
+            ErrorKind::Transport(error) => {
+                matches!(error.kind(), crate::transport::TransportErrorKind::TooLarge { .. })
+            }
+            _ => self.core().is_some_and(|error| !matches!(error.kind(), tuf_core::ErrorKind::Missing(_))),
+        }
+    }
+
+    /// Whether the repository lacks a file that its metadata names, which a moment later it may have.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match &*self.0 {
+            ErrorKind::Transport(error) => error.is_not_found(),
+            _ => self.core().is_some_and(|error| matches!(error.kind(), tuf_core::ErrorKind::Missing(_))),
+        }
+    }
+
+    /// The class of attack this would be, as one word.
+    #[must_use]
+    pub fn attack(&self) -> Option<&'static str> {
+        match &*self.0 {
+            ErrorKind::ViewExpired(_) => Some(Attack::IndefiniteFreeze.name()),
+            ErrorKind::Transport(_) if self.is_refusal() => Some(Attack::EndlessData.name()),
+            _ => self.core().and_then(tuf_core::Error::attack).map(Attack::name),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match &*self.0 {
+            ErrorKind::Trust(error) | ErrorKind::Refused { source: error, .. } => {
+                Some(error.hint().to_owned())
+            }
+            ErrorKind::Transport(error) => error.hint().map(str::to_owned),
+            ErrorKind::Store(error) => error.hint().map(str::to_owned),
+            ErrorKind::File(error) => error.hint().map(str::to_owned),
+            ErrorKind::TargetNotFound(_) => Some("`tuf-client list` prints what there is".to_owned()),
+            ErrorKind::ViewExpired(_) => Some(
+                "refresh; if that fails, the repository was not renewed in time: ask its operator".to_owned(),
+            ),
+            ErrorKind::Path(_) | ErrorKind::Setup(_) | ErrorKind::Url { .. } | ErrorKind::Output { .. } => {
+                None
+            }
+        }
+    }
+}
+
+impl<K: Into<ErrorKind>> From<K> for Error {
+    fn from(kind: K) -> Self {
+        Self(Box::new(kind.into()))
+    }
+}
+
+/// An error with all its causes, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    struct Chain<'a>(&'a dyn std::error::Error);
+    impl fmt::Display for Chain<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let mut said = self.0.to_string();
+            f.write_str(&said)?;
+            let mut source = self.0.source();
+            while let Some(error) = source {
+                let text = error.to_string();
+                // Transparent wrappers would say the same twice.
+                if !said.contains(&text) {
+                    write!(f, ": {text}")?;
+                }
+                said = text;
+                source = error.source();
+            }
+            Ok(())
+        }
+    }
+    Chain(error).to_string()
+}

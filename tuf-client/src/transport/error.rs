@@ -1,0 +1,266 @@
+//! What can go wrong between a URL and its bytes.
+
+use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
+
+use url::Url;
+
+/// A file that could not be fetched. Its text never contains the URL's user name, password, query or fragment.
+#[derive(Debug)]
+pub struct TransportError(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    url: String,
+    kind: TransportErrorKind,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// Why a file could not be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportErrorKind {
+    /// No connection.
+    #[error("cannot connect")]
+    Connect,
+    /// The response is encoded; its bytes are then not the ones that were signed.
+    #[error("the response has the content encoding `{0}`, but none was asked for")]
+    ContentEncoding(String),
+    /// The connection or the disk failed.
+    #[error("reading failed")]
+    Io,
+    /// The file does not exist. Includes 403 (so object stores answer for what is not there) and 410.
+    #[error("not found{}", status.map(|status| format!(" (status {status})")).unwrap_or_default())]
+    NotFound {
+        /// The HTTP status, if there was one.
+        status: Option<u16>,
+    },
+    /// A redirect that is not followed.
+    #[error("redirect refused: {0}")]
+    Redirect(String),
+    /// Any other HTTP status than 200.
+    #[error("the server answered with status {0}")]
+    Status(u16),
+    /// Nothing came, or not everything, in time.
+    #[error("{waiting} within {} s", limit.as_secs_f32())]
+    Timeout {
+        /// What was waited for.
+        waiting: Waiting,
+        /// How long.
+        limit: Duration,
+    },
+    /// No secure connection: the certificate or the handshake was refused.
+    #[error("no secure connection")]
+    Tls,
+    /// The body is longer than the caller allows.
+    #[error("longer than the {limit} bytes allowed{}", declared.map(|n| format!(" ({n} declared)")).unwrap_or_default())]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+        /// What the server declared, in bytes.
+        declared: Option<u64>,
+    },
+    /// The server sends, but too slowly to be useful.
+    #[error("{rate} bytes per second, less than the {minimum} required")]
+    TooSlow {
+        /// The measured rate, in bytes per second.
+        rate: u64,
+        /// The least allowed, in bytes per second.
+        minimum: u64,
+    },
+    /// The body ended early.
+    #[error("the body ended after {received} bytes{}", expected.map(|n| format!(" of {n}")).unwrap_or_default())]
+    Truncated {
+        /// The declared length, in bytes.
+        expected: Option<u64>,
+        /// What came, in bytes.
+        received: u64,
+    },
+    /// No transport for this kind of URL.
+    #[error("no transport for this kind of URL")]
+    UnsupportedScheme,
+}
+
+/// What a [`TransportErrorKind::Timeout`] waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// The connection.
+    Connect,
+    /// The response's headers.
+    Headers,
+    /// The next bytes of the body.
+    Idle,
+    /// The end of the body.
+    Total,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::Headers => "no response",
+            Self::Idle => "no more data",
+            Self::Total => "not complete",
+        })
+    }
+}
+
+impl TransportError {
+    /// The fetch of `url` failed.
+    pub fn new(url: &Url, kind: TransportErrorKind) -> Self {
+        Self(Box::new(Inner { url: redact(url), kind, source: None }))
+    }
+
+    /// With the error that caused this one. It must not name the URL, which may contain a password.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The same, with these figures if it is about a body that ended early: the layer that noticed counts no bytes.
+    pub(super) fn truncated_at(mut self, length: Option<u64>, so_far: u64) -> Self {
+        if let TransportErrorKind::Truncated { expected, received } = &mut self.0.kind {
+            *expected = expected.or(length);
+            *received = (*received).max(so_far);
+        }
+        self
+    }
+
+    /// What was asked for, without user name, password, query and fragment.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// Why it could not be fetched.
+    pub fn kind(&self) -> &TransportErrorKind {
+        &self.0.kind
+    }
+
+    /// Whether the server was reached and has no such file.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.0.kind, TransportErrorKind::NotFound { .. })
+    }
+
+    /// What the operator can do.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self.0.kind {
+            TransportErrorKind::Connect => {
+                "check the address and the network; proxies are taken from HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+            }
+            TransportErrorKind::ContentEncoding(_) => {
+                "the server or a proxy before it compresses unasked; turn that off for this repository"
+            }
+            TransportErrorKind::NotFound { status: Some(403) } => {
+                "object stores answer 403 for a missing file; otherwise the server wants credentials"
+            }
+            TransportErrorKind::NotFound { .. } => "check the repository's URL",
+            TransportErrorKind::Redirect(_) => "use the URL of the final server",
+            TransportErrorKind::Status(429 | 500..=599) => {
+                "the server is in trouble; try again later or use another mirror"
+            }
+            TransportErrorKind::Tls => {
+                "install the system's CA certificates, or name your authority's in a CA file; also check the clock"
+            }
+            TransportErrorKind::Timeout { .. } | TransportErrorKind::TooSlow { .. } => {
+                "try again, use another mirror, or allow a slower one"
+            }
+            TransportErrorKind::Truncated { .. } => "try again, or use another mirror",
+            #[cfg(feature = "http")]
+            TransportErrorKind::UnsupportedScheme => {
+                "use a URL that starts with https://, http:// or file://"
+            }
+            #[cfg(not(feature = "http"))]
+            TransportErrorKind::UnsupportedScheme => {
+                "this build was made without the feature `http`: use file://"
+            }
+            TransportErrorKind::Io | TransportErrorKind::Status(_) | TransportErrorKind::TooLarge { .. } => {
+                return None;
+            }
+        })
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.url, self.0.kind)
+    }
+}
+
+impl Error for TransportError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}
+
+/// A transport that could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The extra certificate authorities could not be read.
+    #[error("cannot read certificates from {}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The HTTP client refused its settings.
+    #[error("cannot set up the HTTP client")]
+    Http(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// The URL as it may be shown: a password or a signed query must not reach a log.
+#[must_use]
+pub fn redact(url: &Url) -> String {
+    let mut url = url.clone();
+    // These fail for URLs without a host, which have neither.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_a_url_are_not_shown() {
+        let url = Url::parse("https://user:secret@index.example/a?token=secret#secret").unwrap();
+        let error = TransportError::new(&url, TransportErrorKind::Status(500)).with_source("cause");
+        assert_eq!(error.to_string(), "https://index.example/a: the server answered with status 500");
+        assert!(!format!("{error:?}").contains("secret"));
+        assert_eq!(error.source().unwrap().to_string(), "cause");
+    }
+
+    #[test]
+    fn messages_name_both_values() {
+        let cases = [
+            (
+                TransportErrorKind::TooLarge { limit: 5, declared: Some(9) },
+                "longer than the 5 bytes allowed (9 declared)",
+            ),
+            (
+                TransportErrorKind::Truncated { expected: Some(9), received: 5 },
+                "the body ended after 5 bytes of 9",
+            ),
+            (
+                TransportErrorKind::TooSlow { rate: 3, minimum: 7 },
+                "3 bytes per second, less than the 7 required",
+            ),
+            (
+                TransportErrorKind::Timeout { waiting: Waiting::Idle, limit: Duration::from_secs(30) },
+                "no more data within 30 s",
+            ),
+            (TransportErrorKind::NotFound { status: Some(403) }, "not found (status 403)"),
+        ];
+        for (kind, text) in cases {
+            assert_eq!(kind.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! HTTP and HTTPS, by reqwest over rustls with ring.
+//!
+//! The rustls provider is named here and not taken from the process's default, which a library must not rely on; the
+//! ALPN protocols then have to be named as well. Bodies come as they are signed: no content encoding is asked for, and one
+//! that comes anyway is refused.
+
+use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
+
+use futures_util::{TryStreamExt, future::BoxFuture};
+use reqwest::{
+    Client,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue},
+    redirect,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{CryptoProvider, ring},
+    pki_types::{
+        CertificateDer,
+        pem::{self, PemObject},
+    },
+};
+use url::Url;
+
+use super::{Body, Pace, SetupError, Transport, TransportError, TransportErrorKind, Waiting, error::redact};
+
+/// In bytes; over HTTP/1 hyper's own limits are as strict.
+const MAX_HEADERS: u32 = 64 * 1024;
+const MAX_REDIRECTS: usize = 5;
+const NO_ADDRESS: &str = "its address cannot be used";
+
+/// Settings of [`HttpTransport`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpOptions {
+    /// Certificate authorities (PEM) trusted besides the system's. Default: none.
+    pub ca_file: Option<PathBuf>,
+    /// Longest wait for a connection. Default 10 s.
+    pub connect_timeout: Duration,
+    /// Longest waits and minimum rate of every response. Default: [`Pace::default`].
+    pub pace: Pace,
+    /// Whether the system's proxy settings (`HTTPS_PROXY` and so on) apply. Default: yes.
+    pub system_proxy: bool,
+    /// Added to `tuf-client/<version>` as the user agent, for example `installer/1.0`. Default: nothing.
+    pub user_agent: Option<String>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            ca_file: None,
+            connect_timeout: Duration::from_secs(10),
+            pace: Pace::default(),
+            system_proxy: true,
+            user_agent: None,
+        }
+    }
+}
+
+/// Fetches files over HTTP and HTTPS. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    client: Client,
+    connect_timeout: Duration,
+    pace: Pace,
+}
+
+impl HttpTransport {
+    /// Sets up a client. Reads the system's certificate authorities, so make one and keep it.
+    pub fn new(options: HttpOptions) -> Result<Self, SetupError> {
+        let setup = |error: Box<dyn Error + Send + Sync>| SetupError::Http(error);
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let mut user_agent = concat!("tuf-client/", env!("CARGO_PKG_VERSION")).to_owned();
+        if let Some(extra) = &options.user_agent {
+            user_agent.push(' ');
+            user_agent.push_str(extra);
+        }
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls(&options)?)
+            .connect_timeout(options.connect_timeout)
+            .default_headers(headers)
+            .http2_max_header_list_size(MAX_HEADERS)
+            .user_agent(user_agent)
+            .referer(false)
+            .redirect(redirect::Policy::custom(|attempt| {
+                match check_redirect(attempt.previous(), attempt.url()) {
+                    Ok(()) => attempt.follow(),
+                    Err(refusal) => attempt.error(refusal),
+                }
+            }));
+        if !options.system_proxy {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| setup(error.into()))?;
+        Ok(Self { client, connect_timeout: options.connect_timeout, pace: options.pace })
+    }
+
+    async fn request(&self, url: &Url) -> Result<Body, TransportError> {
+        let connect_timeout = self.connect_timeout;
+        let response = self
+            .client
+            .get(url.clone())
+            .send()
+            .await
+            .map_err(|error| classify(url, error, connect_timeout))?;
+        let refusal = match response.status().as_u16() {
+            200 => content_encoding(response.headers()).map(TransportErrorKind::ContentEncoding),
+            status @ (403 | 404 | 410) => Some(TransportErrorKind::NotFound { status: Some(status) }),
+            // What the policy refused came as an error; this one names no address that could be followed.
+            301..=303 | 307 | 308 => Some(TransportErrorKind::Redirect(NO_ADDRESS.to_owned())),
+            status => Some(TransportErrorKind::Status(status)),
+        };
+        if let Some(kind) = refusal {
+            return Err(TransportError::new(url, kind));
+        }
+        let length = response.content_length();
+        let asked = url.clone();
+        let chunks = response.bytes_stream().map_err(move |error| classify(&asked, error, connect_timeout));
+        Ok(Body::from_stream(url, length, chunks))
+    }
+}
+
+impl Transport for HttpTransport {
+    fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
+        Box::pin(self.pace.apply(url, self.request(url)))
+    }
+}
+
+fn tls(options: &HttpOptions) -> Result<ClientConfig, SetupError> {
+    let extra = match &options.ca_file {
+        Some(path) => read_certificates(path.clone())?,
+        None => Vec::new(),
+    };
+    let setup = |error: rustls::Error| SetupError::Http(error.into());
+    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?;
+    let verifier = if extra.is_empty() {
+        rustls_platform_verifier::Verifier::new(provider)
+    } else {
+        rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider)
+    };
+    let mut config = match verifier {
+        Ok(verifier) => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+        }
+        // A container without CA certificates can still reach a mirror over plain HTTP; HTTPS will fail and say why.
+        Err(error) if options.ca_file.is_none() => {
+            tracing::warn!(%error, "no certificate authorities found: https will not work");
+            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+        }
+        Err(error) => return Err(setup(error)),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn read_certificates(path: PathBuf) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+    let read = || -> Result<Vec<_>, pem::Error> { CertificateDer::pem_file_iter(&path)?.collect() };
+    let source = match read() {
+        Ok(certificates) if !certificates.is_empty() => return Ok(certificates),
+        Ok(_) => io::Error::new(io::ErrorKind::InvalidData, "there is no PEM certificate in it"),
+        Err(pem::Error::Io(error)) => error,
+        Err(error) => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    };
+    Err(SetupError::CaFile { path, source })
+}
+
+/// Why a redirect is not followed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum RedirectRefusal {
+    #[error("to {0}, which gives up the encryption asked for")]
+    Downgrade(String),
+    #[error("to {0}, which is neither https nor http")]
+    Scheme(String),
+    #[error("more than {MAX_REDIRECTS} in a row")]
+    TooMany,
+}
+
+fn check_redirect(previous: &[Url], next: &Url) -> Result<(), RedirectRefusal> {
+    if !matches!(next.scheme(), "http" | "https") {
+        return Err(RedirectRefusal::Scheme(redact(next)));
+    }
+    if next.scheme() == "http" && previous.iter().any(|url| url.scheme() == "https") {
+        return Err(RedirectRefusal::Downgrade(redact(next)));
+    }
+    // The first of the previous URLs is the one that was asked for.
+    if previous.len() > MAX_REDIRECTS {
+        return Err(RedirectRefusal::TooMany);
+    }
+    Ok(())
+}
+
+fn content_encoding(headers: &HeaderMap) -> Option<String> {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .flat_map(|value| {
+            String::from_utf8_lossy(value.as_bytes()).split(',').map(str::to_owned).collect::<Vec<_>>()
+        })
+        .map(|coding| coding.trim().to_owned())
+        .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+}
+
+fn classify(url: &Url, error: reqwest::Error, connect_timeout: Duration) -> TransportError {
+    let kind = if let Some(refusal) = cause::<RedirectRefusal>(&error) {
+        TransportErrorKind::Redirect(refusal.to_string())
+    } else if error.is_redirect() {
+        TransportErrorKind::Redirect(NO_ADDRESS.to_owned())
+    } else if error.is_timeout() {
+        TransportErrorKind::Timeout { waiting: Waiting::Connect, limit: connect_timeout }
+    } else if cause::<rustls::Error>(&error).is_some() {
+        TransportErrorKind::Tls
+    } else if error.is_connect() {
+        TransportErrorKind::Connect
+    } else if cause::<io::Error>(&error).is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+        TransportErrorKind::Truncated { expected: None, received: 0 }
+    } else {
+        TransportErrorKind::Io
+    };
+    // Its text would repeat the URL, with the password.
+    TransportError::new(url, kind).with_source(error.without_url())
+}
+
+/// The first error of this type among the causes. An [`io::Error`] hides the one it wraps, so it is opened here.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

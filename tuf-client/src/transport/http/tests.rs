@@ -1,0 +1,239 @@
+//! Against a hostile server on the loopback interface.
+
+use std::net::SocketAddr;
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep},
+};
+
+use super::*;
+
+/// Long enough for a busy machine to answer in.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// How the server treats a request, by its path.
+async fn answer(mut stream: TcpStream, address: SocketAddr) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+        if request.starts_with(&[0x16]) {
+            // A TLS handshake, answered in plain text.
+            return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    }
+    let request = String::from_utf8(request).unwrap();
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let head = |rest: &str| format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{rest}\r\n");
+    match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+        ["ok"] => stream.write_all(head("Content-Length: 5\r\n\r\nhello").trim_end().as_bytes()).await,
+        ["echo"] => stream.write_all(format!("{}{request}", head("")).as_bytes()).await,
+        ["status", status] => {
+            let text = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(text.as_bytes()).await
+        }
+        ["encoding", coding] => {
+            let text = head(&format!("Content-Encoding: {coding}\r\nContent-Length: 1\r\n"));
+            stream.write_all(format!("{text}x").as_bytes()).await
+        }
+        ["truncated"] => {
+            stream.write_all(format!("{}hello", head("Content-Length: 50\r\n")).as_bytes()).await
+        }
+        ["truncated-chunks"] => {
+            let text = head("Transfer-Encoding: chunked\r\n");
+            stream.write_all(format!("{text}5\r\nhello\r\n5\r\nhe").as_bytes()).await
+        }
+        ["longer"] => stream.write_all(format!("{}hello", head("Content-Length: 3\r\n")).as_bytes()).await,
+        ["huge"] => stream.write_all(head("Content-Length: 99999999999999\r\n").as_bytes()).await,
+        ["endless"] => {
+            stream.write_all(head("").as_bytes()).await?;
+            loop {
+                stream.write_all(&[b'x'; 16 * 1024]).await?;
+            }
+        }
+        ["no-headers"] => wait(&mut stream).await,
+        ["endless-headers"] => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            loop {
+                stream.write_all(b"X-Filler: x\r\n").await?;
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        ["interim"] => loop {
+            stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").await?;
+            sleep(Duration::from_millis(20)).await;
+        },
+        ["stall"] => {
+            stream.write_all(format!("{}h", head("Content-Length: 5\r\n")).as_bytes()).await?;
+            wait(&mut stream).await
+        }
+        // One redirect more than the number says.
+        ["redirect", count] => {
+            let left: u32 = count.parse().unwrap();
+            let next = if left == 0 { "/ok".to_owned() } else { format!("/redirect/{}", left - 1) };
+            let text =
+                format!("HTTP/1.1 302 X\r\nLocation: http://{address}{next}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(text.as_bytes()).await
+        }
+        ["redirect-to-file"] => {
+            stream.write_all(b"HTTP/1.1 302 X\r\nLocation: file:///x\r\nContent-Length: 0\r\n\r\n").await
+        }
+        ["garbage"] => stream.write_all(b"SSH-2.0-x\r\n\r\n").await,
+        _ => Ok(()),
+    }
+}
+
+/// Until the client goes away.
+async fn wait(stream: &mut TcpStream) -> io::Result<()> {
+    stream.read(&mut [0]).await.map(drop)
+}
+
+async fn server() -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, address));
+        }
+    });
+    Url::parse(&format!("http://{address}/")).unwrap()
+}
+
+fn transport() -> HttpTransport {
+    let mut options =
+        HttpOptions { system_proxy: false, user_agent: Some("test/1".to_owned()), ..HttpOptions::default() };
+    options.pace.headers = LIMIT;
+    options.pace.idle = LIMIT;
+    HttpTransport::new(options).unwrap()
+}
+
+async fn get(url: &Url, max: u64) -> Result<Vec<u8>, TransportError> {
+    transport().fetch(url).await?.collect(max).await
+}
+
+#[tokio::test]
+async fn a_plain_file_arrives_and_its_limit_is_exact() {
+    let url = server().await.join("ok").unwrap();
+    assert_eq!(get(&url, 5).await.unwrap(), b"hello");
+    let error = get(&url, 4).await.unwrap_err();
+    assert_eq!(error.kind(), &TransportErrorKind::TooLarge { limit: 4, declared: Some(5) });
+}
+
+#[tokio::test]
+async fn a_request_asks_for_no_encoding_and_says_who_asks() {
+    let url = server().await.join("echo").unwrap();
+    let request = String::from_utf8(get(&url, 4096).await.unwrap()).unwrap().to_lowercase();
+    assert!(request.contains("\r\naccept-encoding: identity\r\n"), "{request}");
+    assert!(request.contains(concat!(
+        "\r\nuser-agent: tuf-client/",
+        env!("CARGO_PKG_VERSION"),
+        " test/1\r\n"
+    )));
+    assert!(!request.contains("referer"));
+}
+
+#[tokio::test]
+async fn hostile_answers_are_refused_with_their_reason() {
+    let base = server().await;
+    let not_found = |status| TransportErrorKind::NotFound { status: Some(status) };
+    let encoding = |coding: &str| TransportErrorKind::ContentEncoding(coding.to_owned());
+    let timeout = |waiting| TransportErrorKind::Timeout { waiting, limit: LIMIT };
+    let cases = [
+        ("status/403", not_found(403)),
+        ("status/404", not_found(404)),
+        ("status/410", not_found(410)),
+        ("status/204", TransportErrorKind::Status(204)),
+        ("status/206", TransportErrorKind::Status(206)),
+        ("status/304", TransportErrorKind::Status(304)),
+        ("status/401", TransportErrorKind::Status(401)),
+        ("status/503", TransportErrorKind::Status(503)),
+        ("encoding/gzip", encoding("gzip")),
+        ("encoding/identity,%20br", encoding("%20br")),
+        ("encoding/BR", encoding("BR")),
+        ("endless", TransportErrorKind::TooLarge { limit: 1000, declared: None }),
+        ("huge", TransportErrorKind::TooLarge { limit: 1000, declared: Some(99_999_999_999_999) }),
+        ("truncated", TransportErrorKind::Truncated { expected: Some(50), received: 5 }),
+        ("truncated-chunks", TransportErrorKind::Truncated { expected: None, received: 7 }),
+        ("no-headers", timeout(Waiting::Headers)),
+        ("endless-headers", timeout(Waiting::Headers)),
+        ("interim", timeout(Waiting::Headers)),
+        ("stall", timeout(Waiting::Idle)),
+        ("garbage", TransportErrorKind::Io),
+        ("close", TransportErrorKind::Io),
+        ("redirect/5", TransportErrorKind::Redirect("more than 5 in a row".to_owned())),
+        ("redirect-to-file", TransportErrorKind::Redirect(NO_ADDRESS.to_owned())),
+    ];
+    let start = Instant::now();
+    join_all(cases.map(async |(path, kind)| {
+        let url = base.join(path).unwrap();
+        let error = get(&url, 1000).await.unwrap_err();
+        assert_eq!(error.kind(), &kind, "{path}: {error:?}");
+        assert_eq!(error.url(), url.as_str());
+    }))
+    .await;
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn harmless_oddities_are_accepted() {
+    let base = server().await;
+    for (path, body) in [("redirect/4", "hello"), ("encoding/identity", "x"), ("longer", "hel")] {
+        assert_eq!(get(&base.join(path).unwrap(), 100).await.unwrap(), body.as_bytes(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn no_connection_and_no_tls_are_told_apart_and_hide_the_password() {
+    let mut url = server().await.join("ok").unwrap();
+    url.set_scheme("https").unwrap();
+    url.set_username("user").unwrap();
+    url.set_password(Some("secret")).unwrap();
+    let tls = get(&url, 5).await.unwrap_err();
+    assert_eq!(tls.kind(), &TransportErrorKind::Tls, "{tls:?}");
+
+    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    url.set_port(Some(unused.port())).unwrap();
+    let connect = get(&url, 5).await.unwrap_err();
+    assert_eq!(connect.kind(), &TransportErrorKind::Connect, "{connect:?}");
+    for error in [tls, connect] {
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_redirect_never_leaves_https_nor_goes_on_for_ever() {
+    let url = |text: &str| Url::parse(text).unwrap();
+    let (plain, secure) = (url("http://a.example/"), url("https://user:secret@a.example/?token=secret"));
+    let check = |previous: &[&Url], next: &Url| {
+        check_redirect(&previous.iter().map(|url| (*url).clone()).collect::<Vec<_>>(), next)
+    };
+    check(&[&plain], &secure).unwrap();
+    check(&[&plain], &plain).unwrap();
+    check(&[&plain; 5], &plain).unwrap();
+    assert_eq!(check(&[&plain; 6], &plain).unwrap_err(), RedirectRefusal::TooMany);
+    let downgrade = RedirectRefusal::Downgrade("http://a.example/".to_owned());
+    assert_eq!(check(&[&secure], &plain).unwrap_err(), downgrade);
+    assert_eq!(check(&[&plain, &secure, &secure], &plain).unwrap_err(), downgrade);
+    assert!(!check(&[&plain], &url("ftp://user:secret@x/")).unwrap_err().to_string().contains("secret"));
+}
+
+#[test]
+fn a_ca_file_must_hold_certificates() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let set_up = || HttpTransport::new(HttpOptions { ca_file: Some(path.clone()), ..HttpOptions::default() });
+    for content in
+        [None, Some("no certificate"), Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")]
+    {
+        if let Some(content) = content {
+            crate::durable::write_atomic(&path, content.as_bytes()).unwrap();
+        }
+        let error = set_up().unwrap_err();
+        assert!(matches!(error, SetupError::CaFile { .. }), "{error:?}");
+        assert!(error.to_string().contains("ca.pem"));
+    }
+}

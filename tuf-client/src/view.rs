@@ -1,0 +1,311 @@
+//! One pinned snapshot of a repository. Everything found, read and downloaded through one view belongs
+//! together; a view never changes, and it fails once its metadata has expired.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use tuf_core::trust::{Search, SearchStep, Trusted, TrustedSet};
+use tuf_core::{Batch, Change, Checker, Hashes, RoleName, StoredFile, TargetFile, TargetPath, Targets};
+
+use crate::client::{Client, blocking};
+use crate::durable::{Access, Placed};
+use crate::error::{Error, ErrorKind};
+use crate::transport::{Body, Pace, redact};
+
+/// A pinned view. Cheap to clone; clones share the roles that were loaded.
+#[derive(Clone, Debug)]
+pub struct View(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    set: TrustedSet,
+    /// Delegated roles by delegator and name: authority belongs to the pair.
+    roles: Mutex<HashMap<(RoleName, RoleName), Trusted<Targets>>>,
+    /// Fetched roles that the store does not have yet.
+    unsaved: Mutex<Batch>,
+}
+
+/// A target that was found, and who signed for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// The path.
+    pub path: TargetPath,
+    /// The role that signed for it.
+    pub role: RoleName,
+    /// What was signed.
+    pub file: TargetFile,
+}
+
+/// Some bytes below `targets/` that are known by exact length and hash: a target, or a file that a
+/// verified page names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wanted {
+    /// The path below `targets/`, not percent-encoded, with the hash prefix where the layout has one.
+    pub path: String,
+    /// The exact length in bytes, where it was signed.
+    pub length: Option<u64>,
+    /// The hashes.
+    pub hashes: Hashes,
+}
+
+impl Wanted {
+    /// A file of this length and sha256.
+    #[must_use]
+    pub const fn new(path: String, length: u64, sha256: [u8; 32]) -> Self {
+        Self { path, length: Some(length), hashes: Hashes::sha256_only(sha256) }
+    }
+}
+
+impl View {
+    pub(crate) fn new(client: Client, set: TrustedSet) -> Self {
+        Self(Arc::new(Inner { client, set, roles: Mutex::default(), unsaved: Mutex::default() }))
+    }
+
+    /// The top-level metadata.
+    #[must_use]
+    pub fn trusted(&self) -> &TrustedSet {
+        &self.0.set
+    }
+
+    /// When the first of root, timestamp, snapshot and targets expires.
+    #[must_use]
+    pub fn expires(&self) -> DateTime<Utc> {
+        self.0.set.expires()
+    }
+
+    fn check_fresh(&self) -> Result<(), Error> {
+        let expires = self.expires();
+        if expires <= self.0.client.now() { Err(ErrorKind::ViewExpired(expires).into()) } else { Ok(()) }
+    }
+
+    /// Finds a target through the delegations (spec 5.6.7). Delegated roles that had to be fetched are
+    /// kept for later searches; [`View::save`] stores them.
+    ///
+    /// # Errors
+    /// Why a role on the way is refused or cannot be fetched.
+    pub async fn find(&self, path: &TargetPath) -> Result<Option<Target>, Error> {
+        self.check_fresh()?;
+        let mut search = Search::new(self.0.set.clone(), path.clone());
+        loop {
+            let (delegator, role) = match search.step() {
+                SearchStep::Role { delegator, role } => (delegator.clone(), role.clone()),
+                SearchStep::Done(found) => {
+                    return Ok(found.map(|found| Target {
+                        path: path.clone(),
+                        role: found.role.clone(),
+                        file: found.file.clone(),
+                    }));
+                }
+                _ => return Ok(None),
+            };
+            let role = self.role(&delegator, &role).await?;
+            search.give_trusted(&role)?;
+        }
+    }
+
+    /// A target that must be there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TargetNotFound`], and those of [`View::find`].
+    pub async fn require(&self, path: &TargetPath) -> Result<Target, Error> {
+        self.find(path).await?.ok_or_else(|| ErrorKind::TargetNotFound(path.clone()).into())
+    }
+
+    /// A delegated role on the word of its delegator: from this view, the store, or the repository.
+    ///
+    /// # Errors
+    /// Why it is refused or cannot be fetched.
+    pub async fn role(
+        &self,
+        delegator: &Trusted<Targets>,
+        role: &RoleName,
+    ) -> Result<Trusted<Targets>, Error> {
+        let key = (delegator.role_name().clone(), role.clone());
+        if let Some(trusted) = lock(&self.0.roles).get(&key) {
+            return Ok(trusted.clone());
+        }
+        let set = &self.0.set;
+        let meta = set.meta(role)?;
+        let limit = set.limits().targets_bytes;
+        let max = meta.length.map_or(limit, |length| length.min(limit));
+        let file = StoredFile::Delegated(role.clone());
+        let stored = self.0.client.store().peek(&file, max)?.map(Arc::from);
+        let trusted = match stored.and_then(|bytes| set.delegated(delegator, role, &bytes).ok()) {
+            Some(trusted) => trusted,
+            None => {
+                let version = set.root().consistent_snapshot.then_some(meta.version);
+                let name = role.file_name(version);
+                let client = &self.0.client;
+                let bytes = client.fetch_metadata(&name, max).await?;
+                let missing =
+                    || tuf_core::Error::from(tuf_core::ErrorKind::Missing(name.clone())).in_role(role);
+                let bytes: Arc<[u8]> = bytes.ok_or_else(missing)?.into();
+                let trusted =
+                    set.delegated(delegator, role, &bytes).map_err(|source| client.refused(&name, source))?;
+                lock(&self.0.unsaved).push(Change::Write(file, bytes));
+                trusted
+            }
+        };
+        lock(&self.0.roles).insert(key, trusted.clone());
+        Ok(trusted)
+    }
+
+    /// Writes the delegated roles that were fetched to the store, as one durable batch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`].
+    pub async fn save(&self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut *lock(&self.0.unsaved));
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let store = Arc::clone(self.0.client.store());
+        blocking(move || store.open()?.commit(&batch)).await
+    }
+
+    /// Every targets role reachable through delegations, top-level first, each delegator before its
+    /// delegates. Fetches them all: for listings and audits.
+    ///
+    /// # Errors
+    /// Why a role is refused or cannot be fetched.
+    pub async fn roles(&self) -> Result<Vec<Trusted<Targets>>, Error> {
+        self.check_fresh()?;
+        let mut visited: HashSet<(RoleName, RoleName)> = HashSet::new();
+        let mut roles = Vec::new();
+        let mut pending = vec![self.0.set.targets().clone()];
+        while let Some(delegator) = pending.pop() {
+            let names =
+                delegator.delegations.as_ref().map(tuf_core::Delegations::role_names).unwrap_or_default();
+            for name in names.into_iter().rev() {
+                // TAP 15 bins that were never published are simply empty.
+                if visited.insert((delegator.role_name().clone(), name.clone()))
+                    && self.0.set.meta(&name).is_ok()
+                {
+                    pending.push(self.role(&delegator, &name).await?);
+                }
+            }
+            roles.push(delegator);
+        }
+        Ok(roles)
+    }
+
+    /// What to ask the repository for, to get a target.
+    #[must_use]
+    pub fn wanted(&self, target: &Target) -> Wanted {
+        let consistent = self.0.set.root().consistent_snapshot.then_some(&target.file.hashes);
+        Wanted {
+            path: target.path.remote(consistent),
+            length: Some(target.file.length),
+            hashes: target.file.hashes.clone(),
+        }
+    }
+
+    /// Opens a stream of bytes that are verified when the stream has ended, not before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ViewExpired`], [`ErrorKind::Transport`], or a signed entry without a known hash.
+    pub async fn open(&self, wanted: &Wanted) -> Result<VerifiedBody, Error> {
+        self.check_fresh()?;
+        let checker = Checker::new(&wanted.hashes, wanted.length)?;
+        let url = self.0.client.target_url(&wanted.path)?;
+        let body = Pace::default().apply(&url, self.0.client.transport().fetch(&url)).await?;
+        let opened = VerifiedBody { body, checker: Some(checker), url: redact(&url) };
+        // A length that is declared wrong is refused before the first byte.
+        if let (Some(expected), Some(found)) = (wanted.length, opened.body.length())
+            && expected != found
+        {
+            return Err(opened.refused(tuf_core::ErrorKind::Length { expected, found }.into()));
+        }
+        Ok(opened)
+    }
+
+    /// Reads and verifies a whole file of at most `max` bytes into memory.
+    ///
+    /// # Errors
+    /// As [`View::open`], and what fails verification.
+    pub async fn read(&self, wanted: &Wanted, max: u64) -> Result<Bytes, Error> {
+        let too_long =
+            |limit| tuf_core::Error::from(tuf_core::ErrorKind::Limit { what: "bytes in one file", limit });
+        if wanted.length.is_some_and(|length| length > max) {
+            return Err(too_long(max).into());
+        }
+        let mut body = self.open(wanted).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next().await? {
+            bytes.extend_from_slice(&chunk);
+            if u64::try_from(bytes.len()).is_ok_and(|length| length > max) {
+                return Err(body.refused(too_long(max)));
+            }
+        }
+        Ok(bytes.into())
+    }
+
+    /// Downloads a target below `directory`, as its path says. The file appears under its name only
+    /// after length and hashes matched; it is streamed, never whole in memory.
+    ///
+    /// # Errors
+    /// As [`View::open`], what fails verification, or a local file that cannot be written.
+    pub async fn download(&self, target: &Target, directory: &Path) -> Result<PathBuf, Error> {
+        let destination = crate::durable::checked_join(directory, target.path.as_str())?;
+        self.download_to(target, &destination).await?;
+        Ok(destination)
+    }
+
+    /// Downloads a target to exactly this file.
+    ///
+    /// # Errors
+    /// As [`View::download`].
+    pub async fn download_to(&self, target: &Target, destination: &Path) -> Result<(), Error> {
+        let mut body = self.open(&self.wanted(target)).await?;
+        let mut file = Placed::create(destination, Access::Shared)?;
+        while let Some(chunk) = body.next().await? {
+            file.append(&chunk)?;
+        }
+        blocking(move || file.finish()).await
+    }
+}
+
+/// Chunks as they come. `Ok(None)` comes only after length and hashes matched; whoever must not see
+/// unverified bytes holds them back until then.
+#[derive(Debug)]
+pub struct VerifiedBody {
+    body: Body,
+    /// Gone once the end was verified.
+    checker: Option<Checker>,
+    url: String,
+}
+
+impl VerifiedBody {
+    /// The next chunk.
+    ///
+    /// # Errors
+    /// As soon as there is a byte too many, at the end if length or hash do not match, or what the
+    /// transport says.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let chunk = self.body.next().await?;
+        let checked = match (&chunk, &mut self.checker) {
+            (Some(bytes), Some(checker)) => checker.update(bytes),
+            (None, checker) => checker.take().map_or(Ok(()), Checker::finish),
+            (Some(_), None) => Ok(()),
+        };
+        match checked {
+            Ok(()) => Ok(chunk),
+            Err(source) => Err(self.refused(source)),
+        }
+    }
+
+    fn refused(&self, source: tuf_core::Error) -> Error {
+        ErrorKind::Refused { url: self.url.clone(), source }.into()
+    }
+}
+
+/// A poisoned lock guards plain data that is always whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

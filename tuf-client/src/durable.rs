@@ -17,8 +17,10 @@ use std::{
 use tempfile::{NamedTempFile, TempPath};
 
 mod dirs;
+mod lock;
 
 pub use dirs::{checked_join, create_dirs, sweep, sweep_older_than};
+pub use lock::{FileLock, LockError};
 
 const TEMPORARY: &str = ".tmp-";
 /// Syncs that wait on the disk at the same time: file systems with a journal commit them together.

@@ -28,6 +28,8 @@ pub mod clock;
 pub mod durable;
 pub mod env;
 mod error;
+#[cfg(feature = "proxy")]
+pub mod simple;
 pub mod store;
 pub mod transport;
 mod view;

@@ -14,11 +14,10 @@
 //! `store.json` is written after `root.json`, in one batch, so that an interrupted initialisation is none.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, Write},
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use data_encoding::HEXLOWER;
@@ -28,7 +27,7 @@ use tuf_core::{Batch, Change, StoredFile};
 use url::Url;
 
 use super::{DEFAULT_LOCK_WAIT, Store, StoreError, StoreErrorKind, StoreSession};
-use crate::durable::{self, Access, WriteBatch};
+use crate::durable::{self, Access, FileLock, LockError, WriteBatch};
 use crate::transport::redact;
 
 const RECORD: &str = "store.json";
@@ -40,8 +39,6 @@ const DIRECTORIES: [&str; 5] =
     ["", METADATA, "metadata/delegated", "metadata/floor", "metadata/root_history"];
 /// Far above any root or record; what is larger is damaged.
 const MAX_OWN_FILE: u64 = 8 * 1024 * 1024;
-const LOCK_POLL: Duration = Duration::from_millis(20);
-const MAX_HOLDER: u64 = 200;
 
 /// A store in a directory, pinned to one root and one repository.
 #[derive(Clone, Debug)]
@@ -67,7 +64,7 @@ impl FsStore {
         // The usual case needs no lock: both files change only here.
         if !is_pinned(directory, root, url)? {
             durable::create_dirs(directory, Access::Private)?;
-            let _lock = Lock::acquire(directory, DEFAULT_LOCK_WAIT)?;
+            let _lock = acquire(directory, DEFAULT_LOCK_WAIT)?;
             if !is_pinned(directory, root, url)? {
                 pin(directory, root, url)?;
             }
@@ -122,7 +119,7 @@ impl FsStore {
 
 impl Store for FsStore {
     fn open(&self) -> Result<Box<dyn StoreSession>, StoreError> {
-        let lock = Lock::acquire(&self.directory, self.lock_wait)?;
+        let lock = acquire(&self.directory, self.lock_wait)?;
         Ok(Box::new(FsSession { metadata: self.directory.join(METADATA), _lock: lock }))
     }
 
@@ -133,7 +130,7 @@ impl Store for FsStore {
 
 struct FsSession {
     metadata: PathBuf,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
 impl FsSession {
@@ -255,75 +252,20 @@ fn sha256(bytes: &[u8]) -> String {
     HEXLOWER.encode(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
-/// The lock, held until dropped. Its file names the holder and is emptied at the end.
-#[derive(Debug)]
-struct Lock {
-    file: File,
-}
-
-impl Lock {
-    fn acquire(directory: &Path, wait: Duration) -> Result<Self, StoreError> {
-        let path = directory.join(LOCK);
-        let failed = |error| StoreError::from_io(&path, error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let mut file = options.open(&path).map_err(failed)?;
-        let start = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if start.elapsed() >= wait => {
-                    let kind = StoreErrorKind::Busy { holder: holder(&mut file), waited: wait };
-                    return Err(StoreError::new(&path, kind));
-                }
-                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_POLL.min(wait)),
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-            }
-        }
-        // The last holder did not come to empty the file: it was killed. Every writer here holds the lock, so the
-        // temporary files left over belong to nobody.
-        if file.metadata().map_err(failed)?.len() > 0 {
-            for name in DIRECTORIES {
-                durable::sweep_older_than(&directory.join(name), Duration::ZERO)?;
-            }
-        }
-        // Only a courtesy to who waits: a full disk must not prevent reading.
-        if let Err(error) = sign(&mut file) {
-            tracing::debug!(%error, "the lock's holder could not be noted");
-        }
-        Ok(Self { file })
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if let Err(error) = self.file.set_len(0) {
-            tracing::debug!(%error, "the lock's holder could not be cleared");
+/// Takes the store's lock, and clears away what a killed holder left.
+fn acquire(directory: &Path, wait: Duration) -> Result<FileLock, StoreError> {
+    let path = directory.join(LOCK);
+    let lock = FileLock::acquire(&path, wait).map_err(|error| match error {
+        LockError::Busy { holder, waited } => StoreError::new(&path, StoreErrorKind::Busy { holder, waited }),
+        LockError::File(error) => error.into(),
+    })?;
+    // Every writer here holds the lock, so the temporary files left over belong to nobody.
+    if lock.was_abandoned() {
+        for name in DIRECTORIES {
+            durable::sweep_older_than(&directory.join(name), Duration::ZERO)?;
         }
     }
-}
-
-fn sign(file: &mut File) -> io::Result<()> {
-    let command = std::env::current_exe().unwrap_or_default();
-    let command = command.file_name().unwrap_or_default().to_string_lossy();
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "process {} ({command})", std::process::id())
-}
-
-fn holder(file: &mut File) -> String {
-    let mut text = Vec::new();
-    let read = file.rewind().and_then(|()| file.take(MAX_HOLDER).read_to_end(&mut text));
-    let text = String::from_utf8_lossy(&text);
-    match text.lines().next() {
-        Some(line) if read.is_ok() => line.chars().filter(|c| !c.is_control()).collect(),
-        _ => "another process".to_owned(),
-    }
+    Ok(lock)
 }
 
 #[cfg(test)]

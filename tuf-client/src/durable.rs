@@ -189,6 +189,13 @@ impl Placed {
         batch.commit()
     }
 
+    /// As [`Placed::finish`], under another name on the same file system: for files whose name is their hash.
+    pub fn finish_as(mut self, destination: &Path) -> Result<(), DurableError> {
+        create_dirs(parent(destination), Access::Shared)?;
+        destination.clone_into(&mut self.destination);
+        self.finish()
+    }
+
     /// Makes the file durable under its final name unless something has that name.
     pub fn finish_new(self) -> Result<Created, DurableError> {
         let Self { temporary, destination, .. } = self;

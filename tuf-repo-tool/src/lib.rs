@@ -1,1 +1,28 @@
-#![doc = "x"]
+//! Keys, signing, publishing and PyPI mirroring for TUF repositories. The binary `tuf-repo` is a thin layer
+//! over this library.
+//!
+//! A repository is a directory ([`Repository`]): settings ([`Config`]), private keys ([`keys`]), working
+//! state ([`State`]), and `public/`, which any web server can serve. [`init()`] makes one, [`mirror::sync`]
+//! brings it up to date with an upstream index, and [`publish::publish`] makes a new state visible in one
+//! transaction.
+
+mod config;
+mod error;
+mod init;
+pub mod keys;
+pub mod mirror;
+pub mod publish;
+pub mod quickstart;
+mod repository;
+mod serve;
+mod signing;
+mod state;
+mod status;
+
+pub use config::{Config, Mirror, Period, PeriodError, ProjectConfig, RoleConfig, RoleKind};
+pub use error::Error;
+pub use init::{DEMONSTRATION, InitOptions, Preset, init};
+pub use repository::{Lock, Published, Repository};
+pub use serve::serve;
+pub use state::{SeenPage, State};
+pub use status::{RoleStatus, Status, status};

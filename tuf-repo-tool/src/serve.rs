@@ -72,12 +72,9 @@ async fn serve_with_grace(
 }
 
 fn app(public_dir: PathBuf) -> Router {
-    let files = ServeDir::new(&public_dir)
-        .append_index_html_on_directories(false)
-        .with_buf_chunk_size(CHUNK);
-    let marked = |_: StatusCode, _: Version, _: &HeaderMap, marks: &Extensions| {
-        marks.get::<Compressible>().is_some()
-    };
+    let files = ServeDir::new(&public_dir).append_index_html_on_directories(false).with_buf_chunk_size(CHUNK);
+    let marked =
+        |_: StatusCode, _: Version, _: &HeaderMap, marks: &Extensions| marks.get::<Compressible>().is_some();
     Router::new()
         .fallback_service(files)
         .layer(middleware::from_fn_with_state(Arc::new(public_dir), guard))
@@ -122,19 +119,14 @@ impl Lifetime {
 /// `N.role.json`, the names of consistent snapshots (TUF 1.0.34, section 6.2).
 fn is_versioned(name: &str) -> bool {
     name.split_once('.').is_some_and(|(version, rest)| {
-        !version.is_empty()
-            && version.bytes().all(|byte| byte.is_ascii_digit())
-            && rest.ends_with(".json")
+        !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) && rest.ends_with(".json")
     })
 }
 
 /// `<hex digest>.name`, SHA-256 or SHA-512.
 fn is_hash_prefixed(name: &str) -> bool {
     name.split_once('.').is_some_and(|(hash, _)| {
-        matches!(hash.len(), 64 | 128)
-            && hash
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        matches!(hash.len(), 64 | 128) && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
@@ -147,27 +139,15 @@ fn is_compressible(segments: &[&str]) -> bool {
     }
 }
 
-async fn guard(
-    State(public_dir): State<Arc<PathBuf>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn guard(State(public_dir): State<Arc<PathBuf>>, mut request: Request, next: Next) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return uncached(
-            (
-                StatusCode::METHOD_NOT_ALLOWED,
-                [(header::ALLOW, "GET, HEAD")],
-            )
-                .into_response(),
-        );
+        return uncached((StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response());
     }
     let Some(path) = decoded(request.uri().path()) else {
         return not_found();
     };
     let segments: Vec<&str> = path.split('/').collect();
-    if !segments.iter().all(|segment| is_public(segment))
-        || !is_plain_file(&public_dir, &segments).await
-    {
+    if !segments.iter().all(|segment| is_public(segment)) || !is_plain_file(&public_dir, &segments).await {
         return not_found();
     }
     let lifetime = Lifetime::of(&segments);
@@ -181,10 +161,7 @@ async fn guard(
         headers.remove(header::IF_MODIFIED_SINCE);
     }
     let mut response = next.run(request).await;
-    if !matches!(
-        response.status(),
-        StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
-    ) {
+    if !matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) {
         return uncached(response);
     }
     let compressible = is_compressible(&segments);
@@ -193,10 +170,7 @@ async fn guard(
     }
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, lifetime.cache_control());
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if compressible {
         // Also where nothing is compressed, or a cache would hand one form to everybody.
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
@@ -209,9 +183,7 @@ fn not_found() -> Response {
 }
 
 fn uncached(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -228,15 +200,10 @@ async fn is_plain_file(public_dir: &Path, segments: &[&str]) -> bool {
     let mut path = public_dir.to_owned();
     path.extend(segments);
     let found = async {
-        Ok::<_, io::Error>((
-            tokio::fs::canonicalize(&path).await?,
-            tokio::fs::metadata(&path).await?,
-        ))
+        Ok::<_, io::Error>((tokio::fs::canonicalize(&path).await?, tokio::fs::metadata(&path).await?))
     };
     // With no link to resolve, the canonical path of a canonical directory's file is that path itself.
-    found
-        .await
-        .is_ok_and(|(canonical, metadata)| canonical == path && metadata.is_file())
+    found.await.is_ok_and(|(canonical, metadata)| canonical == path && metadata.is_file())
 }
 
 /// The path without its first slash and with its percent-encoding undone; `None` if it is malformed.

@@ -96,6 +96,12 @@ impl HttpTransport {
         Ok(Self { client, connect_timeout: options.connect_timeout, pace: options.pace })
     }
 
+    /// The HTTP client itself, for requests that are no plain fetch of a file.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
     async fn request(&self, url: &Url) -> Result<Body, TransportError> {
         let connect_timeout = self.connect_timeout;
         let response = self

@@ -138,6 +138,12 @@ impl<T> Authentic<T> {
         &self.0.role
     }
 
+    /// The typed value.
+    #[must_use]
+    pub fn value(&self) -> &T {
+        &self.0.value
+    }
+
     /// The exact bytes received.
     #[must_use]
     pub fn bytes(&self) -> &Arc<[u8]> {

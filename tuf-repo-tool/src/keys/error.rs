@@ -110,9 +110,7 @@ pub enum KeyError {
         reason: String,
     },
     /// The key URI names a place this tool cannot reach.
-    #[error(
-        "key URI {uri:?}: the scheme {scheme:?} is not supported; the supported one is \"file:\""
-    )]
+    #[error("key URI {uri:?}: the scheme {scheme:?} is not supported; the supported one is \"file:\"")]
     UnsupportedScheme {
         /// The URI as it was written.
         uri: String,
@@ -163,17 +161,10 @@ impl KeyError {
     }
 
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { action, path: path.to_owned(), source }
     }
 
     pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            reason: reason.into(),
-        }
+        Self::Damaged { path: path.to_owned(), reason: reason.into() }
     }
 }

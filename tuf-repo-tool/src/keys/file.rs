@@ -45,10 +45,7 @@ impl Signer for FileSigner {
     }
 
     fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, KeyError> {
-        self.secret.sign(payload).map_err(|_| KeyError::Sign {
-            key: self.name.clone(),
-            action: "sign",
-        })
+        self.secret.sign(payload).map_err(|_| KeyError::Sign { key: self.name.clone(), action: "sign" })
     }
 }
 
@@ -59,15 +56,9 @@ impl Signer for FileSigner {
 ///
 /// # Errors
 /// [`KeyError::AlreadyExists`] if either file is there; [`KeyError::Io`] and [`KeyError::Sign`] otherwise.
-pub fn generate(
-    path: &Path,
-    algorithm: Algorithm,
-    passphrase: Option<&Passphrase>,
-) -> Result<Key, KeyError> {
-    let document = private::generate(algorithm).map_err(|_| KeyError::Sign {
-        key: name_of(path),
-        action: "be generated",
-    })?;
+pub fn generate(path: &Path, algorithm: Algorithm, passphrase: Option<&Passphrase>) -> Result<Key, KeyError> {
+    let document = private::generate(algorithm)
+        .map_err(|_| KeyError::Sign { key: name_of(path), action: "be generated" })?;
     write(path, &document, passphrase)
 }
 
@@ -101,11 +92,7 @@ pub fn open(path: &Path, passphrases: &mut Passphrases) -> Result<FileSigner, Ke
         });
     }
     // The listed form: its key ID is the one that metadata carries.
-    Ok(FileSigner {
-        name: name_of(path),
-        key: listed,
-        secret,
-    })
+    Ok(FileSigner { name: name_of(path), key: listed, secret })
 }
 
 /// The public half of the private key in `path`, from the `.pub.json` beside it.
@@ -121,16 +108,11 @@ pub fn public(path: &Path) -> Result<Key, KeyError> {
         }
         Err(error) => return Err(KeyError::io("read", &beside, error)),
     };
-    let value = serde_json::from_str(&text)
-        .map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
-    let key =
-        Key::from_json(&value).map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
+    let value = serde_json::from_str(&text).map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
+    let key = Key::from_json(&value).map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
     if key.public().is_none() {
         let kind = format!("{} / {}", key.keytype(), key.scheme());
-        return Err(KeyError::damaged(
-            &beside,
-            format!("no usable public key ({kind})"),
-        ));
+        return Err(KeyError::damaged(&beside, format!("no usable public key ({kind})")));
     }
     Ok(key)
 }
@@ -150,10 +132,7 @@ pub fn public_path(path: &Path) -> PathBuf {
 
 /// `NAME` for `some/where/NAME.pem`.
 pub(super) fn name_of(path: &Path) -> String {
-    path.file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 struct Document {
@@ -165,17 +144,11 @@ fn read_document(path: &Path) -> Result<Document, KeyError> {
     let file = File::open(path).map_err(|error| KeyError::io("read", path, error))?;
     check_private(&file, path)?;
     let text = read(file, path)?;
-    let (label, der) = SecretDocument::from_pem(&text)
-        .map_err(|error| KeyError::damaged(path, error.to_string()))?;
+    let (label, der) =
+        SecretDocument::from_pem(&text).map_err(|error| KeyError::damaged(path, error.to_string()))?;
     match label {
-        PLAIN_LABEL => Ok(Document {
-            encrypted: false,
-            der,
-        }),
-        ENCRYPTED_LABEL => Ok(Document {
-            encrypted: true,
-            der,
-        }),
+        PLAIN_LABEL => Ok(Document { encrypted: false, der }),
+        ENCRYPTED_LABEL => Ok(Document { encrypted: true, der }),
         other => Err(KeyError::Unsupported {
             path: path.to_owned(),
             reason: format!(
@@ -199,43 +172,30 @@ fn unlock(path: &Path, passphrases: &mut Passphrases) -> Result<SecretDocument, 
 
 fn signer_of(path: &Path, document: &SecretDocument) -> Result<(Secret, Key), KeyError> {
     let secret = Secret::from_pkcs8(document).map_err(|unusable| describe(unusable, path))?;
-    let public = secret
-        .public()
-        .ok_or_else(|| KeyError::damaged(path, "its public half has the wrong length"))?;
+    let public =
+        secret.public().ok_or_else(|| KeyError::damaged(path, "its public half has the wrong length"))?;
     Ok((secret, Key::from_public(&public)))
 }
 
 fn describe(unusable: Unusable, path: &Path) -> KeyError {
     match unusable {
         Unusable::Damaged(reason) => KeyError::damaged(path, reason),
-        Unusable::Unsupported(reason) => KeyError::Unsupported {
-            path: path.to_owned(),
-            reason,
-        },
+        Unusable::Unsupported(reason) => KeyError::Unsupported { path: path.to_owned(), reason },
         Unusable::WrongPassphrase => KeyError::WrongPassphrase { key: name_of(path) },
     }
 }
 
 /// Writes a new pair. The private half comes first: a crash between the two leaves a key that `open` refuses, never
 /// a public half that nobody can sign for.
-fn write(
-    path: &Path,
-    document: &SecretDocument,
-    passphrase: Option<&Passphrase>,
-) -> Result<Key, KeyError> {
+fn write(path: &Path, document: &SecretDocument, passphrase: Option<&Passphrase>) -> Result<Key, KeyError> {
     let beside = public_path(path);
     for taken in [path, &beside] {
         if taken.symlink_metadata().is_ok() {
-            return Err(KeyError::AlreadyExists {
-                path: taken.to_owned(),
-            });
+            return Err(KeyError::AlreadyExists { path: taken.to_owned() });
         }
     }
     let (_, key) = signer_of(path, document)?;
-    let failed = || KeyError::Sign {
-        key: name_of(path),
-        action: "be encrypted",
-    };
+    let failed = || KeyError::Sign { key: name_of(path), action: "be encrypted" };
     let pem = match passphrase {
         Some(passphrase) => private::encrypt(document, passphrase.as_bytes())
             .map_err(|_| failed())?
@@ -243,23 +203,16 @@ fn write(
         None => document.to_pem(PLAIN_LABEL, LineEnding::LF),
     };
     let pem = pem.map_err(|_| failed())?;
-    let listed = key
-        .to_json()
-        .map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
+    let listed = key.to_json().map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
     created(path, durable::create_private(path, pem.as_bytes()))?;
-    created(
-        &beside,
-        durable::create_new(&beside, format!("{listed}\n").as_bytes()),
-    )?;
+    created(&beside, durable::create_new(&beside, format!("{listed}\n").as_bytes()))?;
     Ok(key)
 }
 
 fn created(path: &Path, outcome: Result<Created, DurableError>) -> Result<(), KeyError> {
     match outcome {
         Ok(Created::New) => Ok(()),
-        Ok(_) => Err(KeyError::AlreadyExists {
-            path: path.to_owned(),
-        }),
+        Ok(_) => Err(KeyError::AlreadyExists { path: path.to_owned() }),
         Err(error) => Err(KeyError::io("create", path, error.into_io())),
     }
 }
@@ -268,18 +221,9 @@ fn created(path: &Path, outcome: Result<Created, DurableError>) -> Result<(), Ke
 #[cfg(unix)]
 fn check_private(file: &File, path: &Path) -> Result<(), KeyError> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata = file
-        .metadata()
-        .map_err(|error| KeyError::io("read", path, error))?;
+    let metadata = file.metadata().map_err(|error| KeyError::io("read", path, error))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(KeyError::Permissions {
-            path: path.to_owned(),
-            mode,
-        })
-    }
+    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyError::Permissions { path: path.to_owned(), mode }) }
 }
 
 #[cfg(not(unix))]
@@ -291,14 +235,9 @@ fn check_private(_: &File, _: &Path) -> Result<(), KeyError> {
 pub(super) fn read(file: File, path: &Path) -> Result<Zeroizing<String>, KeyError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE));
     let limit = u64::try_from(MAX_FILE).unwrap_or(u64::MAX);
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|error| KeyError::io("read", path, error))?;
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| KeyError::io("read", path, error))?;
     if bytes.len() == MAX_FILE {
-        return Err(KeyError::damaged(
-            path,
-            format!("larger than {MAX_FILE} bytes"),
-        ));
+        return Err(KeyError::damaged(path, format!("larger than {MAX_FILE} bytes")));
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),

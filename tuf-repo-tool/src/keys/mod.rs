@@ -53,11 +53,8 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm with the name it has on the command line and in settings.
-    pub const NAMES: [(&'static str, Self); 3] = [
-        ("ed25519", Self::Ed25519),
-        ("ecdsa-p256", Self::EcdsaP256),
-        ("ecdsa-p384", Self::EcdsaP384),
-    ];
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("ed25519", Self::Ed25519), ("ecdsa-p256", Self::EcdsaP256), ("ecdsa-p384", Self::EcdsaP384)];
 }
 
 impl fmt::Display for Algorithm {
@@ -77,9 +74,7 @@ impl FromStr for Algorithm {
         Self::NAMES
             .iter()
             .find_map(|(known, algorithm)| (*known == name).then_some(*algorithm))
-            .ok_or_else(|| KeyError::UnknownAlgorithm {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| KeyError::UnknownAlgorithm { name: name.to_owned() })
     }
 }
 

@@ -59,17 +59,11 @@ impl Prompt for Terminal {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Ok(None);
         }
-        let mut prompt = dialoguer::Password::new()
-            .with_prompt(question)
-            .report(false);
+        let mut prompt = dialoguer::Password::new().with_prompt(question).report(false);
         if confirm {
-            prompt =
-                prompt.with_confirmation("Once more", "The two differ; once again from the start");
+            prompt = prompt.with_confirmation("Once more", "The two differ; once again from the start");
         }
-        prompt
-            .interact()
-            .map(Passphrase::new)
-            .map_err(|dialoguer::Error::IO(error)| error)
+        prompt.interact().map(Passphrase::new).map_err(|dialoguer::Error::IO(error)| error)
     }
 }
 
@@ -84,9 +78,7 @@ pub struct Passphrases {
 
 impl fmt::Debug for Passphrases {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Passphrases")
-            .field("known", &self.known.len())
-            .finish_non_exhaustive()
+        out.debug_struct("Passphrases").field("known", &self.known.len()).finish_non_exhaustive()
     }
 }
 
@@ -101,11 +93,7 @@ impl Passphrases {
         lookup: impl Fn(&str) -> Option<String> + Send + 'static,
         prompt: impl Prompt + 'static,
     ) -> Self {
-        Self {
-            lookup: Box::new(lookup),
-            prompt: Box::new(prompt),
-            known: Vec::new(),
-        }
+        Self { lookup: Box::new(lookup), prompt: Box::new(prompt), known: Vec::new() }
     }
 
     /// The passphrase to encrypt a new key with; a person is asked twice.
@@ -153,16 +141,13 @@ impl Passphrases {
         if let Some(result) = self.known.iter().find_map(&mut try_one) {
             return result;
         }
-        if let Some(passphrase) = self
-            .for_all()?
-            .filter(|passphrase| !self.known.contains(passphrase))
+        if let Some(passphrase) = self.for_all()?.filter(|passphrase| !self.known.contains(passphrase))
             && let Some(result) = try_one(&passphrase)
         {
             return result.inspect(|_| self.remember(&passphrase));
         }
         for _ in 0..PROMPTS {
-            let Some(passphrase) = self.ask(key, &format!("Passphrase for key {key}"), false)?
-            else {
+            let Some(passphrase) = self.ask(key, &format!("Passphrase for key {key}"), false)? else {
                 break;
             };
             if let Some(result) = try_one(&passphrase) {
@@ -175,11 +160,7 @@ impl Passphrases {
     fn for_key(&self, key: &str) -> Option<Passphrase> {
         let variable = variable_for(key);
         // A key called "file" has no variable of its own: that name holds a path.
-        if variable == IN_FILE {
-            None
-        } else {
-            (self.lookup)(&variable).and_then(Passphrase::new)
-        }
+        if variable == IN_FILE { None } else { (self.lookup)(&variable).and_then(Passphrase::new) }
     }
 
     fn for_all(&self) -> Result<Option<Passphrase>, KeyError> {
@@ -192,18 +173,8 @@ impl Passphrases {
             .transpose()
     }
 
-    fn ask(
-        &self,
-        key: &str,
-        question: &str,
-        confirm: bool,
-    ) -> Result<Option<Passphrase>, KeyError> {
-        self.prompt
-            .ask(question, confirm)
-            .map_err(|source| KeyError::Prompt {
-                key: key.to_owned(),
-                source,
-            })
+    fn ask(&self, key: &str, question: &str, confirm: bool) -> Result<Option<Passphrase>, KeyError> {
+        self.prompt.ask(question, confirm).map_err(|source| KeyError::Prompt { key: key.to_owned(), source })
     }
 
     fn remember(&mut self, passphrase: &Passphrase) {
@@ -214,41 +185,25 @@ impl Passphrases {
 
     fn none_for(&self, key: &str) -> KeyError {
         let looked_at = [variable_for(key), FOR_ALL.to_owned(), IN_FILE.to_owned()];
-        KeyError::NoPassphrase {
-            key: key.to_owned(),
-            looked_at: looked_at.into(),
-        }
+        KeyError::NoPassphrase { key: key.to_owned(), looked_at: looked_at.into() }
     }
 }
 
 /// The environment variable for one key: `TUF_PASSPHRASE_` and the name in upper case, with `_` for anything that is
 /// no ASCII letter or digit.
 pub fn variable_for(key: &str) -> String {
-    let name = key.chars().map(|c| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_uppercase()
-        } else {
-            '_'
-        }
-    });
+    let name = key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
     format!("{FOR_ALL}_{}", name.collect::<String>())
 }
 
 fn first_line(path: &Path) -> Result<Passphrase, KeyError> {
-    let unusable = |reason: String| KeyError::PassphraseFile {
-        path: path.to_owned(),
-        reason,
-    };
+    let unusable = |reason: String| KeyError::PassphraseFile { path: path.to_owned(), reason };
     let opened = File::open(path).map_err(|error| unusable(error.to_string()))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = opened
-            .metadata()
-            .map_err(|error| unusable(error.to_string()))?
-            .permissions()
-            .mode()
-            & 0o777;
+        let mode =
+            opened.metadata().map_err(|error| unusable(error.to_string()))?.permissions().mode() & 0o777;
         if mode & 0o007 != 0 {
             return Err(unusable(format!(
                 "everybody on this machine can read or write it (mode {mode:04o})"
@@ -270,27 +225,15 @@ mod tests {
 
     impl Prompt for Person {
         fn ask(&self, _: &str, _: bool) -> io::Result<Option<Passphrase>> {
-            Ok(self
-                .0
-                .lock()
-                .unwrap()
-                .pop()
-                .and_then(|answer| Passphrase::new(answer.to_owned())))
+            Ok(self.0.lock().unwrap().pop().and_then(|answer| Passphrase::new(answer.to_owned())))
         }
     }
 
     /// With these variables, and a person who gives these answers, the last one first.
     fn passphrases(variables: &[(&str, &str)], answers: &[&'static str]) -> Passphrases {
-        let variables: Vec<_> = variables
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
-        let lookup = move |name: &str| {
-            variables
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, v)| v.clone())
-        };
+        let variables: Vec<_> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let lookup =
+            move |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, v)| v.clone());
         Passphrases::new(lookup, Person(Mutex::new(answers.to_vec())))
     }
 
@@ -301,9 +244,7 @@ mod tests {
             if passphrase.as_bytes() == right.as_bytes() {
                 Ok(tries.get())
             } else {
-                Err(KeyError::WrongPassphrase {
-                    key: key.to_owned(),
-                })
+                Err(KeyError::WrongPassphrase { key: key.to_owned() })
             }
         })
     }
@@ -322,16 +263,10 @@ mod tests {
     #[test]
     fn a_passphrase_for_the_key_is_the_only_one_tried() {
         let variables = [("TUF_PASSPHRASE_ROOT", "a"), ("TUF_PASSPHRASE", "b")];
-        assert_eq!(
-            unlock(&mut passphrases(&variables, &[]), "root", "a").unwrap(),
-            1
-        );
+        assert_eq!(unlock(&mut passphrases(&variables, &[]), "root", "a").unwrap(), 1);
         let error = unlock(&mut passphrases(&variables, &["b"]), "root", "b").unwrap_err();
         assert_eq!(error.to_string(), "Wrong passphrase for key root");
-        assert_eq!(
-            unlock(&mut passphrases(&variables, &[]), "targets", "b").unwrap(),
-            1
-        );
+        assert_eq!(unlock(&mut passphrases(&variables, &[]), "targets", "b").unwrap(), 1);
     }
 
     #[test]
@@ -347,34 +282,19 @@ mod tests {
     #[test]
     fn a_wrong_variable_is_followed_by_a_prompt_and_three_mistakes_end_it() {
         let variables = [("TUF_PASSPHRASE", "old")];
-        assert_eq!(
-            unlock(&mut passphrases(&variables, &["new"]), "root", "new").unwrap(),
-            2
-        );
+        assert_eq!(unlock(&mut passphrases(&variables, &["new"]), "root", "new").unwrap(), 2);
         let mut clumsy = passphrases(&variables, &["right", "c", "b", "a"]);
-        assert!(matches!(
-            unlock(&mut clumsy, "root", "right"),
-            Err(KeyError::WrongPassphrase { .. })
-        ));
+        assert!(matches!(unlock(&mut clumsy, "root", "right"), Err(KeyError::WrongPassphrase { .. })));
     }
 
     #[test]
     fn without_any_the_error_says_where_it_looked() {
         for error in [
-            unlock(
-                &mut passphrases(&[("TUF_PASSPHRASE", "")], &[]),
-                "root",
-                "x",
-            )
-            .unwrap_err(),
+            unlock(&mut passphrases(&[("TUF_PASSPHRASE", "")], &[]), "root", "x").unwrap_err(),
             passphrases(&[], &[]).choose("root").unwrap_err(),
         ] {
             let text = error.to_string();
-            for variable in [
-                "TUF_PASSPHRASE_ROOT,",
-                "TUF_PASSPHRASE,",
-                "TUF_PASSPHRASE_FILE",
-            ] {
+            for variable in ["TUF_PASSPHRASE_ROOT,", "TUF_PASSPHRASE,", "TUF_PASSPHRASE_FILE"] {
                 assert!(text.contains(variable), "{text}");
             }
         }
@@ -390,27 +310,16 @@ mod tests {
         held.write_all(b"right\r\nsecond line\n").unwrap();
         let path = held.path().to_str().unwrap().to_owned();
         let named = [("TUF_PASSPHRASE_FILE", path.as_str())];
-        assert_eq!(
-            unlock(&mut passphrases(&named, &[]), "root", "right").unwrap(),
-            1
-        );
+        assert_eq!(unlock(&mut passphrases(&named, &[]), "root", "right").unwrap(), 1);
         // Its variable would be the one that holds the path.
-        assert_eq!(
-            unlock(&mut passphrases(&named, &[]), "file", "right").unwrap(),
-            1
-        );
+        assert_eq!(unlock(&mut passphrases(&named, &[]), "file", "right").unwrap(), 1);
 
-        held.as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o644))
-            .unwrap();
+        held.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = unlock(&mut passphrases(&named, &[]), "root", "right").unwrap_err();
         assert!(matches!(error, KeyError::PassphraseFile { .. }), "{error}");
         assert!(error.to_string().contains("0644"), "{error}");
 
         let gone = [("TUF_PASSPHRASE_FILE", "/nonexistent/passphrase")];
-        assert!(matches!(
-            passphrases(&gone, &[]).choose("root"),
-            Err(KeyError::PassphraseFile { .. })
-        ));
+        assert!(matches!(passphrases(&gone, &[]).choose("root"), Err(KeyError::PassphraseFile { .. })));
     }
 }

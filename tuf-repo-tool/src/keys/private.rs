@@ -10,8 +10,8 @@ use pkcs8::{EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef, Sec
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
-    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PSS_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    Ed25519KeyPair, KeyPair, RSA_PSS_SHA256, RsaKeyPair,
 };
 use tuf_core::PublicKey;
 use zeroize::Zeroizing;
@@ -25,9 +25,8 @@ const NIST_P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34")
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// RFC 8410, section 7: SEQUENCE { version 0, AlgorithmIdentifier ed25519, OCTET STRING { OCTET STRING seed } }.
-const ED25519_V1_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+const ED25519_V1_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// scrypt cost: N = 2^14, r = 8 (16 MiB), p = 5; about 0.4 s on a small server.
 const SCRYPT_LOG_N: u8 = 14;
@@ -103,12 +102,8 @@ impl Secret {
             Self::EcdsaP384(pair) => PublicKey::EcdsaP384(pair.public_key().as_ref().into()),
             Self::Ed25519(pair) => PublicKey::Ed25519(pair.public_key().as_ref().try_into().ok()?),
             Self::Rsa(pair) => {
-                let PublicKeyComponents { n, e } =
-                    PublicKeyComponents::<Vec<u8>>::from(pair.public());
-                PublicKey::Rsa {
-                    modulus: n.into(),
-                    exponent: e.into(),
-                }
+                let PublicKeyComponents { n, e } = PublicKeyComponents::<Vec<u8>>::from(pair.public());
+                PublicKey::Rsa { modulus: n.into(), exponent: e.into() }
             }
         })
     }
@@ -151,14 +146,10 @@ pub(super) fn generate(algorithm: Algorithm) -> Result<SecretDocument, Refused> 
     let random = SystemRandom::new();
     let der = Zeroizing::new(match algorithm {
         Algorithm::EcdsaP256 => {
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)?
-                .as_ref()
-                .to_vec()
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)?.as_ref().to_vec()
         }
         Algorithm::EcdsaP384 => {
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &random)?
-                .as_ref()
-                .to_vec()
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &random)?.as_ref().to_vec()
         }
         Algorithm::Ed25519 => {
             let mut seed = Zeroizing::new([0; 32]);
@@ -171,28 +162,18 @@ pub(super) fn generate(algorithm: Algorithm) -> Result<SecretDocument, Refused> 
 }
 
 /// Encrypts a PKCS#8 document: PBES2 with scrypt and AES-256-CBC, which OpenSSL reads.
-pub(super) fn encrypt(
-    document: &SecretDocument,
-    passphrase: &[u8],
-) -> Result<SecretDocument, Refused> {
+pub(super) fn encrypt(document: &SecretDocument, passphrase: &[u8]) -> Result<SecretDocument, Refused> {
     let random = SystemRandom::new();
     let (mut salt, mut iv) = ([0; 16], [0; 16]);
     random.fill(&mut salt)?;
     random.fill(&mut iv)?;
     let cost = scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P).map_err(|_| Refused)?;
-    let parameters =
-        pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(|_| Refused)?;
-    info_of(document)
-        .map_err(|_| Refused)?
-        .encrypt_with_params(parameters, passphrase)
-        .map_err(|_| Refused)
+    let parameters = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(|_| Refused)?;
+    info_of(document).map_err(|_| Refused)?.encrypt_with_params(parameters, passphrase).map_err(|_| Refused)
 }
 
 /// Decrypts an `ENCRYPTED PRIVATE KEY` document.
-pub(super) fn decrypt(
-    document: &SecretDocument,
-    passphrase: &[u8],
-) -> Result<SecretDocument, Unusable> {
+pub(super) fn decrypt(document: &SecretDocument, passphrase: &[u8]) -> Result<SecretDocument, Unusable> {
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
         .map_err(|error| Unusable::Damaged(format!("no encrypted PKCS#8 private key: {error}")))?;
     if encrypted.encrypted_data.as_bytes().is_empty() {

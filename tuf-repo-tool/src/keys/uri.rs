@@ -49,26 +49,18 @@ impl FromStr for KeyUri {
     type Err = KeyError;
 
     fn from_str(uri: &str) -> Result<Self, KeyError> {
-        let bad = |reason| KeyError::BadUri {
-            uri: uri.to_owned(),
-            reason,
-        };
+        let bad = |reason| KeyError::BadUri { uri: uri.to_owned(), reason };
         let Some((scheme, rest)) = uri.split_once(':') else {
             return Err(bad("it has no scheme; write file:keys/NAME.pem"));
         };
         if scheme != "file" {
-            return Err(KeyError::UnsupportedScheme {
-                uri: uri.to_owned(),
-                scheme: scheme.to_owned(),
-            });
+            return Err(KeyError::UnsupportedScheme { uri: uri.to_owned(), scheme: scheme.to_owned() });
         }
         // `file:///media/root.pem` names no host, and so the same file as `file:/media/root.pem`.
         let path = match rest.strip_prefix("//") {
             Some(local) if local.starts_with('/') => local,
             Some(_) => {
-                return Err(bad(
-                    "a file on another host cannot be read; write file:keys/NAME.pem",
-                ));
+                return Err(bad("a file on another host cannot be read; write file:keys/NAME.pem"));
             }
             None => rest,
         };
@@ -105,11 +97,7 @@ mod tests {
     fn a_relative_path_starts_at_the_repository_and_an_absolute_one_does_not() {
         for (uri, path, name) in [
             ("file:keys/root.pem", "/repo/keys/root.pem", "root"),
-            (
-                "file:../offline/root-2.pem",
-                "/repo/../offline/root-2.pem",
-                "root-2",
-            ),
+            ("file:../offline/root-2.pem", "/repo/../offline/root-2.pem", "root-2"),
             ("file:/media/a/root.pem", "/media/a/root.pem", "root"),
             ("file:///media/a/root.pem", "/media/a/root.pem", "root"),
             ("file:keys/100%25.pem", "/repo/keys/100%25.pem", "100%25"),
@@ -117,11 +105,7 @@ mod tests {
             let parsed: KeyUri = uri.parse().unwrap();
             assert_eq!(parsed.path(Path::new("/repo")), Path::new(path), "{uri}");
             assert_eq!(parsed.name(), name, "{uri}");
-            assert_eq!(
-                parsed.to_string().parse::<KeyUri>().unwrap(),
-                parsed,
-                "{uri}"
-            );
+            assert_eq!(parsed.to_string().parse::<KeyUri>().unwrap(), parsed, "{uri}");
         }
     }
 
@@ -129,29 +113,15 @@ mod tests {
     fn another_scheme_is_refused_and_the_supported_one_named() {
         for uri in ["pkcs11:token=tuf", "ssh-agent:root", "FILE:keys/root.pem"] {
             let error = uri.parse::<KeyUri>().unwrap_err();
-            assert!(
-                matches!(error, KeyError::UnsupportedScheme { .. }),
-                "{uri}: {error}"
-            );
+            assert!(matches!(error, KeyError::UnsupportedScheme { .. }), "{uri}: {error}");
             assert!(error.to_string().contains("\"file:\""), "{error}");
         }
     }
 
     #[test]
     fn a_uri_that_names_no_file_is_refused() {
-        for uri in [
-            "",
-            "keys/root.pem",
-            "file:",
-            "file:/",
-            "file:..",
-            "file://host/root.pem",
-            "file:a\0b",
-        ] {
-            assert!(
-                matches!(uri.parse::<KeyUri>(), Err(KeyError::BadUri { .. })),
-                "{uri:?}"
-            );
+        for uri in ["", "keys/root.pem", "file:", "file:/", "file:..", "file://host/root.pem", "file:a\0b"] {
+            assert!(matches!(uri.parse::<KeyUri>(), Err(KeyError::BadUri { .. })), "{uri:?}");
         }
     }
 }

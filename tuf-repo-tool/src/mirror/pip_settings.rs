@@ -13,12 +13,8 @@ const VARIABLE: &str = "PIP_INDEX_URL";
 
 /// The settings that count, strongest first, as pip itself orders them for `pip download`; `install` is what people
 /// set who never download.
-const SETTINGS: [&str; 4] = [
-    ":env:.index-url",
-    "download.index-url",
-    "install.index-url",
-    "global.index-url",
-];
+const SETTINGS: [&str; 4] =
+    [":env:.index-url", "download.index-url", "install.index-url", "global.index-url"];
 
 /// How pip is started, in the order tried.
 const PROGRAMS: [&[&str]; 2] = [&["python3", "-m", "pip"], &["pip"]];
@@ -79,10 +75,7 @@ impl PipUpstream {
     }
 
     fn new(raw: &str, origin: Source) -> Result<Self, PipError> {
-        let bad = |reason: &str| PipError::BadUrl {
-            origin,
-            reason: reason.to_owned(),
-        };
+        let bad = |reason: &str| PipError::BadUrl { origin, reason: reason.to_owned() };
         let mut url = Url::parse(raw.trim()).map_err(|error| bad(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad("it is neither http nor https"));
@@ -97,10 +90,7 @@ impl PipUpstream {
             let path = format!("{}/", url.path());
             url.set_path(&path);
         }
-        Ok(Self {
-            url,
-            source: origin,
-        })
+        Ok(Self { url, source: origin })
     }
 }
 
@@ -109,11 +99,7 @@ impl fmt::Display for PipUpstream {
         let mut shown = self.url.clone();
         if !shown.username().is_empty() || shown.password().is_some() {
             // Both succeed for every URL with a host, which http and https URLs have; if not, show less.
-            if shown
-                .set_username("***")
-                .and_then(|()| shown.set_password(None))
-                .is_err()
-            {
+            if shown.set_username("***").and_then(|()| shown.set_password(None)).is_err() {
                 return out.write_str("(URL with credentials)");
             }
         }
@@ -123,10 +109,7 @@ impl fmt::Display for PipUpstream {
 
 impl fmt::Debug for PipUpstream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("PipUpstream")
-            .field("url", &self.to_string())
-            .field("source", &self.source)
-            .finish()
+        out.debug_struct("PipUpstream").field("url", &self.to_string()).field("source", &self.source).finish()
     }
 }
 
@@ -164,10 +147,7 @@ fn discover(
             return PipUpstream::new(raw, Source::Setting(key));
         }
         let help = run(program, &["download", "--help"]).ok_or(PipError::NoDefault)?;
-        return PipUpstream::new(
-            &printed_default(&help).ok_or(PipError::NoDefault)?,
-            Source::Default,
-        );
+        return PipUpstream::new(&printed_default(&help).ok_or(PipError::NoDefault)?, Source::Default);
     }
     Err(PipError::NoPip)
 }
@@ -185,18 +165,13 @@ fn run_pip(program: &[&str], arguments: &[&str]) -> Option<String> {
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The strongest index URL in the output of `pip config list`, whose lines are `key='value'` with Python's quotes.
 fn configured(listing: &str) -> Option<(&'static str, &str)> {
     SETTINGS.iter().find_map(|setting| {
-        let raw = listing
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(setting)?.strip_prefix('='))?;
+        let raw = listing.lines().find_map(|line| line.trim().strip_prefix(setting)?.strip_prefix('='))?;
         let value = ['\'', '"']
             .iter()
             .find_map(|quote| raw.strip_prefix(*quote)?.strip_suffix(*quote))
@@ -225,19 +200,10 @@ mod tests {
     fn the_strongest_setting_of_pip_counts() {
         for (listing, expected) in [
             ("", None),
-            (
-                "global.timeout='60'\nglobal.extra-index-url='https://other.example/'\n",
-                None,
-            ),
+            ("global.timeout='60'\nglobal.extra-index-url='https://other.example/'\n", None),
             ("global.index-url=''\n", None),
-            (
-                "global.index-url='https://index.example/simple'\n",
-                Some("global.index-url"),
-            ),
-            (
-                "global.index-url=\"https://index.example/simple\"\r\n",
-                Some("global.index-url"),
-            ),
+            ("global.index-url='https://index.example/simple'\n", Some("global.index-url")),
+            ("global.index-url=\"https://index.example/simple\"\r\n", Some("global.index-url")),
             (
                 "global.index-url='https://g.example'\ninstall.index-url='https://index.example/simple'",
                 Some("install.index-url"),
@@ -252,11 +218,7 @@ mod tests {
             ),
         ] {
             let found = configured(listing);
-            assert_eq!(
-                found,
-                expected.map(|key| (key, "https://index.example/simple")),
-                "{listing:?}"
-            );
+            assert_eq!(found, expected.map(|key| (key, "https://index.example/simple")), "{listing:?}");
         }
     }
 
@@ -281,10 +243,7 @@ mod tests {
             ),
             ("--index-url <url>  Base URL of the index", None),
             ("--index-url <url>  (default ) or so", None),
-            (
-                "--extra-index-url <url> (default https://index.example/simple)",
-                None,
-            ),
+            ("--extra-index-url <url> (default https://index.example/simple)", None),
         ] {
             assert_eq!(printed_default(help).as_deref(), expected, "{help}");
         }
@@ -292,18 +251,8 @@ mod tests {
 
     #[test]
     fn the_url_ends_in_a_slash_and_is_one_to_mirror_from() {
-        for raw in [
-            URL,
-            "https://index.example/simple",
-            " https://index.example/simple\n",
-        ] {
-            assert_eq!(
-                PipUpstream::new(raw, Source::Default)
-                    .unwrap()
-                    .url()
-                    .as_str(),
-                URL
-            );
+        for raw in [URL, "https://index.example/simple", " https://index.example/simple\n"] {
+            assert_eq!(PipUpstream::new(raw, Source::Default).unwrap().url().as_str(), URL);
         }
         for raw in [
             "index.example",
@@ -314,12 +263,7 @@ mod tests {
         ] {
             let error = PipUpstream::new(raw, Source::Environment).unwrap_err();
             assert!(matches!(error, PipError::BadUrl { .. }), "{raw}");
-            assert!(
-                error
-                    .to_string()
-                    .starts_with("the index URL from PIP_INDEX_URL"),
-                "{error}"
-            );
+            assert!(error.to_string().starts_with("the index URL from PIP_INDEX_URL"), "{error}");
         }
     }
 
@@ -335,8 +279,7 @@ mod tests {
             assert_eq!(upstream.to_string(), "https://***@index.example/simple/");
             assert!(!format!("{upstream:?}").contains("secret"));
         }
-        let error =
-            PipUpstream::new("ftp://user:secret@index.example", Source::Default).unwrap_err();
+        let error = PipUpstream::new("ftp://user:secret@index.example", Source::Default).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"));
     }
 
@@ -353,43 +296,16 @@ mod tests {
         let configured = "global.index-url='https://index.example/simple'";
         let variable = Some("https://variable.example/".to_owned());
         for (variable, name, listing, url, source) in [
-            (
-                variable,
-                "pip",
-                configured,
-                "https://variable.example/",
-                Source::Environment,
-            ),
-            (
-                Some(" ".to_owned()),
-                "python3",
-                configured,
-                URL,
-                Source::Setting("global.index-url"),
-            ),
-            (
-                None,
-                "pip",
-                configured,
-                URL,
-                Source::Setting("global.index-url"),
-            ),
-            (
-                None,
-                "python3",
-                "",
-                "https://default.example/simple/",
-                Source::Default,
-            ),
+            (variable, "pip", configured, "https://variable.example/", Source::Environment),
+            (Some(" ".to_owned()), "python3", configured, URL, Source::Setting("global.index-url")),
+            (None, "pip", configured, URL, Source::Setting("global.index-url")),
+            (None, "python3", "", "https://default.example/simple/", Source::Default),
         ] {
             let upstream = discover(variable, pip(name, listing)).unwrap();
             assert_eq!((upstream.url().as_str(), upstream.source()), (url, source));
         }
         assert_eq!(discover(None, |_, _| None), Err(PipError::NoPip));
-        assert_eq!(
-            discover(None, |_, arguments| Some(arguments.concat())),
-            Err(PipError::NoDefault)
-        );
+        assert_eq!(discover(None, |_, arguments| Some(arguments.concat())), Err(PipError::NoDefault));
         assert!(PipError::NoPip.to_string().contains("--upstream URL"));
     }
 }

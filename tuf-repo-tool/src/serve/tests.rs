@@ -59,15 +59,9 @@ async fn start_with_grace(grace: Duration) -> Server {
         ("metadata/1.root.json.tmp-x", big_json()),
         ("metadata/.tmp-abc", big_json()),
         ("metadata/.hidden.json", big_json()),
-        (
-            &format!("targets/simple/demo/{HASH}.index.json"),
-            big_json(),
-        ),
+        (&format!("targets/simple/demo/{HASH}.index.json"), big_json()),
         ("targets/simple/demo/index.json", big_json()),
-        (
-            &format!("targets/packages/aa/bb/cc/{HASH}.demo-1.0-py3-none-any.whl"),
-            vec![b'w'; 300_000],
-        ),
+        (&format!("targets/packages/aa/bb/cc/{HASH}.demo-1.0-py3-none-any.whl"), vec![b'w'; 300_000]),
         ("targets/packages/aa/bb/cc/demo-1.0.json", big_json()),
         ("targets/with space.txt", b"space".to_vec()),
     ] {
@@ -83,19 +77,13 @@ async fn start_with_grace(grace: Duration) -> Server {
         };
         serve_with_grace(&public, listener, shutdown, grace).await
     });
-    Server {
-        address,
-        dir,
-        stop,
-        ended,
-    }
+    Server { address, dir, stop, ended }
 }
 
 impl Server {
     async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         answer(&mut stream).await
     }
@@ -109,33 +97,19 @@ impl Server {
 async fn answer(stream: &mut TcpStream) -> Answer {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).await.unwrap();
-    let end = all
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .expect("a whole head");
+    let end = all.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
     let head = String::from_utf8(all[..end].to_vec()).unwrap();
     let mut body = all[end + 4..].to_vec();
-    if head
-        .to_ascii_lowercase()
-        .contains("transfer-encoding: chunked")
-        && !body.is_empty()
-    {
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") && !body.is_empty() {
         body = unchunked(&body);
     }
-    Answer {
-        status: head[9..12].parse().unwrap(),
-        head,
-        body,
-    }
+    Answer { status: head[9..12].parse().unwrap(), head, body }
 }
 
 fn unchunked(mut rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
-        let line = rest
-            .windows(2)
-            .position(|window| window == b"\r\n")
-            .unwrap();
+        let line = rest.windows(2).position(|window| window == b"\r\n").unwrap();
         let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
         if size == 0 {
             return body;
@@ -154,12 +128,7 @@ fn gunzipped(bytes: &[u8]) -> Vec<u8> {
         .expect("this test needs the program `gzip`");
     io::Write::write_all(&mut child.stdin.take().unwrap(), bytes).unwrap();
     let mut plain = Vec::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_end(&mut plain)
-        .unwrap();
+    child.stdout.take().unwrap().read_to_end(&mut plain).unwrap();
     assert!(child.wait().unwrap().success());
     plain
 }
@@ -171,16 +140,8 @@ async fn names_decide_how_long_a_file_is_cached() {
         ("/metadata/7.snapshot.json", FOR_EVER, "application/json"),
         ("/metadata/timestamp.json", "no-store", "application/json"),
         ("/metadata/root.json", "no-cache", "application/json"),
-        (
-            &format!("/targets/simple/demo/{HASH}.index.json"),
-            FOR_EVER,
-            "application/json",
-        ),
-        (
-            "/targets/simple/demo/index.json",
-            "no-cache",
-            "application/json",
-        ),
+        (&format!("/targets/simple/demo/{HASH}.index.json"), FOR_EVER, "application/json"),
+        ("/targets/simple/demo/index.json", "no-cache", "application/json"),
         (
             &format!("/targets/packages/aa/bb/cc/{HASH}.demo-1.0-py3-none-any.whl"),
             FOR_EVER,
@@ -197,8 +158,7 @@ async fn names_decide_how_long_a_file_is_cached() {
             );
             assert_eq!(answer.header("content-type"), Some(kind), "{path}");
             assert!(
-                answer.header("last-modified").is_some()
-                    && answer.header("content-length").is_some(),
+                answer.header("last-modified").is_some() && answer.header("content-length").is_some(),
                 "{path}"
             );
             assert_eq!(answer.body.is_empty(), method == "HEAD", "{method} {path}");
@@ -239,11 +199,7 @@ async fn errors_are_never_cached() {
             (status, Some("no-store")),
             "{method} {path}"
         );
-        assert_eq!(
-            answer.header("allow"),
-            (status == 405).then_some("GET, HEAD"),
-            "{method} {path}"
-        );
+        assert_eq!(answer.header("allow"), (status == 405).then_some("GET, HEAD"), "{method} {path}");
     }
 }
 
@@ -254,18 +210,10 @@ async fn symbolic_links_do_not_exist_for_clients() {
 
     let server = start().await;
     let public = server.dir.path().join("public");
-    symlink(
-        server.dir.path().join("outside.json"),
-        public.join("metadata/link.json"),
-    )
-    .unwrap();
+    symlink(server.dir.path().join("outside.json"), public.join("metadata/link.json")).unwrap();
     symlink(server.dir.path(), public.join("up")).unwrap();
     symlink("root.json", public.join("metadata/inside.json")).unwrap();
-    std::fs::hard_link(
-        public.join("metadata/root.json"),
-        public.join("metadata/hard.json"),
-    )
-    .unwrap();
+    std::fs::hard_link(public.join("metadata/root.json"), public.join("metadata/hard.json")).unwrap();
     for (path, status) in [
         ("/metadata/link.json", 404),
         ("/up/outside.json", 404),
@@ -292,14 +240,8 @@ async fn metadata_and_pages_are_compressed_and_package_files_are_not() {
         let plain = server.get(path).await;
         assert_eq!(plain.header("content-encoding"), None, "{path}");
         assert_eq!(plain.header("vary").is_some(), compressible, "{path}");
-        let asked = server
-            .ask("GET", path, "accept-encoding: br, gzip\r\n")
-            .await;
-        assert_eq!(
-            asked.header("content-encoding"),
-            compressible.then_some("gzip"),
-            "{path}"
-        );
+        let asked = server.ask("GET", path, "accept-encoding: br, gzip\r\n").await;
+        assert_eq!(asked.header("content-encoding"), compressible.then_some("gzip"), "{path}");
         assert_eq!(asked.header("vary").is_some(), compressible, "{path}");
         if compressible {
             assert!(asked.body.len() < plain.body.len(), "{path}");
@@ -307,9 +249,7 @@ async fn metadata_and_pages_are_compressed_and_package_files_are_not() {
         } else {
             assert_eq!(asked.body, plain.body, "{path}");
         }
-        let refused = server
-            .ask("GET", path, "accept-encoding: gzip;q=0\r\n")
-            .await;
+        let refused = server.ask("GET", path, "accept-encoding: gzip;q=0\r\n").await;
         assert_eq!(refused.body, plain.body, "{path}");
     }
 }
@@ -318,68 +258,33 @@ async fn metadata_and_pages_are_compressed_and_package_files_are_not() {
 async fn ranges_are_of_the_bytes_themselves_and_only_of_files_that_never_change() {
     let server = start().await;
     let wheel = format!("/targets/packages/aa/bb/cc/{HASH}.demo-1.0-py3-none-any.whl");
-    let part = server
-        .ask(
-            "GET",
-            &wheel,
-            "range: bytes=299990-\r\naccept-encoding: gzip\r\n",
-        )
-        .await;
-    assert_eq!(
-        (part.status, part.header("content-range")),
-        (206, Some("bytes 299990-299999/300000"))
-    );
-    assert_eq!(
-        (part.body, part.head.contains("immutable")),
-        (vec![b'w'; 10], true)
-    );
+    let part = server.ask("GET", &wheel, "range: bytes=299990-\r\naccept-encoding: gzip\r\n").await;
+    assert_eq!((part.status, part.header("content-range")), (206, Some("bytes 299990-299999/300000")));
+    assert_eq!((part.body, part.head.contains("immutable")), (vec![b'w'; 10], true));
 
-    let part = server
-        .ask(
-            "GET",
-            "/metadata/7.snapshot.json",
-            "range: bytes=0-9\r\naccept-encoding: gzip\r\n",
-        )
-        .await;
-    assert_eq!(
-        (part.status, part.body.as_slice()),
-        (206, &big_json()[..10])
-    );
+    let part =
+        server.ask("GET", "/metadata/7.snapshot.json", "range: bytes=0-9\r\naccept-encoding: gzip\r\n").await;
+    assert_eq!((part.status, part.body.as_slice()), (206, &big_json()[..10]));
     assert!(!part.head.contains("gzip"));
 
     let beyond = server.ask("GET", &wheel, "range: bytes=300000-\r\n").await;
-    assert_eq!(
-        (beyond.status, beyond.header("cache-control")),
-        (416, Some("no-store"))
-    );
-    let whole = server
-        .ask("GET", "/metadata/timestamp.json", "range: bytes=0-9\r\n")
-        .await;
+    assert_eq!((beyond.status, beyond.header("cache-control")), (416, Some("no-store")));
+    let whole = server.ask("GET", "/metadata/timestamp.json", "range: bytes=0-9\r\n").await;
     assert_eq!((whole.status, whole.body), (200, big_json()));
 }
 
 #[tokio::test]
 async fn a_client_that_has_the_file_is_told_so_but_for_the_timestamp() {
     let server = start().await;
-    for (path, status) in [
-        ("/metadata/7.snapshot.json", 304),
-        ("/metadata/root.json", 304),
-        ("/metadata/timestamp.json", 200),
-    ] {
-        let date = server
-            .get(path)
-            .await
-            .header("last-modified")
-            .unwrap()
-            .to_owned();
+    for (path, status) in
+        [("/metadata/7.snapshot.json", 304), ("/metadata/root.json", 304), ("/metadata/timestamp.json", 200)]
+    {
+        let date = server.get(path).await.header("last-modified").unwrap().to_owned();
         let headers = format!("if-modified-since: {date}\r\naccept-encoding: gzip\r\n");
         let again = server.ask("GET", path, &headers).await;
         assert_eq!(again.status, status, "{path}");
         assert_eq!(again.body.is_empty(), status == 304, "{path}");
-        assert!(
-            again.header("cache-control").is_some() && again.header("vary").is_some(),
-            "{path}"
-        );
+        assert!(again.header("cache-control").is_some() && again.header("vary").is_some(), "{path}");
     }
 }
 
@@ -387,17 +292,10 @@ async fn a_client_that_has_the_file_is_told_so_but_for_the_timestamp() {
 async fn stopping_lets_a_running_response_finish_and_takes_no_new_one() {
     const SIZE: usize = 32 * 1024 * 1024;
     let server = start().await;
-    put(
-        server.dir.path(),
-        "public/targets/packages/large.whl",
-        &vec![b'x'; SIZE],
-    );
+    put(server.dir.path(), "public/targets/packages/large.whl", &vec![b'x'; SIZE]);
     let mut idle = TcpStream::connect(server.address).await.unwrap();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream
-        .write_all(b"GET /targets/packages/large.whl HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /targets/packages/large.whl HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     // The response has begun, and the socket's buffers are too small for all of it.
     stream.readable().await.unwrap();
     server.stop.send(()).unwrap();
@@ -413,16 +311,9 @@ async fn stopping_lets_a_running_response_finish_and_takes_no_new_one() {
 async fn a_client_that_does_not_read_cannot_hold_up_the_stop() {
     let server = start_with_grace(Duration::from_millis(100)).await;
     let large = vec![b'x'; 32 * 1024 * 1024];
-    put(
-        server.dir.path(),
-        "public/targets/packages/large.whl",
-        &large,
-    );
+    put(server.dir.path(), "public/targets/packages/large.whl", &large);
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream
-        .write_all(b"GET /targets/packages/large.whl HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /targets/packages/large.whl HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     stream.readable().await.unwrap();
     server.stop.send(()).unwrap();
     let ended = tokio::time::timeout(GRACE / 2, server.ended).await;
@@ -433,11 +324,7 @@ async fn a_client_that_does_not_read_cannot_hold_up_the_stop() {
 async fn a_directory_that_is_not_there_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gone = tempfile::tempdir().unwrap().path().join("gone");
-    assert!(
-        serve(&gone, listener, std::future::pending())
-            .await
-            .is_err()
-    );
+    assert!(serve(&gone, listener, std::future::pending()).await.is_err());
 }
 
 #[test]
@@ -454,10 +341,6 @@ fn names_with_a_version_or_a_hash_are_told_apart_from_those_without() {
         ("targets/packages/x", Lifetime::Immutable),
         ("packages/x", Lifetime::Revalidate),
     ] {
-        assert_eq!(
-            Lifetime::of(&path.split('/').collect::<Vec<_>>()),
-            lifetime,
-            "{path}"
-        );
+        assert_eq!(Lifetime::of(&path.split('/').collect::<Vec<_>>()), lifetime, "{path}");
     }
 }

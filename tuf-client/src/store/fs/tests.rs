@@ -1,7 +1,8 @@
 use std::{
-    io::BufRead,
+    io::{BufRead, Write},
     process::{Command, Stdio},
     sync::Arc,
+    thread,
 };
 
 use super::*;

@@ -1,0 +1,77 @@
+//! `tuf-repo init`.
+
+use std::path::PathBuf;
+
+use tuf_client::simple::Layout;
+use tuf_core::bins::HashBins;
+use tuf_repo_tool::keys::{Algorithm, Passphrases};
+use tuf_repo_tool::{InitOptions, Preset, init};
+
+use super::{Failure, Output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The directory of the new repository
+    directory: PathBuf,
+    /// Its roles: those of PEP 458 with hash bins, or the four of TUF
+    #[arg(long, default_value = "mirror")]
+    preset: PresetName,
+    /// Which files are targets: all (pep458), or the pages, which name the files by hash (index)
+    #[arg(long, default_value = "pep458")]
+    layout: LayoutName,
+    /// The number of hash bins, a power of two [default: as many as the first publish needs]
+    #[arg(long, value_name = "COUNT", value_parser = bin_count)]
+    bins: Option<u32>,
+    /// What kind of keys to generate: ed25519, ecdsa-p256, ecdsa-p384
+    #[arg(long, value_name = "TYPE", default_value = "ed25519")]
+    key_type: String,
+    /// Leave the keys unencrypted: for trying out only
+    #[arg(long)]
+    no_passphrase: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PresetName {
+    Mirror,
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LayoutName {
+    Pep458,
+    Index,
+}
+
+fn bin_count(text: &str) -> Result<u32, String> {
+    let count: u32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    HashBins::new(count).map_err(|error| error.to_string())?;
+    Ok(count)
+}
+
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let algorithm: Algorithm = args.key_type.parse().map_err(tuf_repo_tool::Error::from)?;
+    let mut options = InitOptions::default();
+    options.preset = match args.preset {
+        PresetName::Mirror => Preset::Mirror,
+        PresetName::Plain => Preset::Plain,
+    };
+    options.layout = match args.layout {
+        LayoutName::Pep458 => Layout::Pep458,
+        LayoutName::Index => Layout::Index,
+    };
+    options.bins = args.bins;
+    options.algorithm = algorithm;
+    options.encrypted = !args.no_passphrase;
+    let repository = init(&args.directory, &options, &mut Passphrases::from_environment())?;
+    let root = repository.directory().join("root.json");
+    let directory = repository.directory().display();
+    output.result(
+        &serde_json::json!({"repository": repository.directory(), "root": root}),
+        &format!(
+            "{directory} is a new repository; {} is its trust anchor: hand it out.\n\
+             Next: tuf-repo --repo {directory} mirror add PROJECT…",
+            root.display()
+        ),
+    );
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! The command line: parses and prints, and decides nothing.
+//!
+//! Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 4 refused as unsafe.
+
+mod init;
+mod key;
+mod mirror;
+mod output;
+mod publish;
+mod quickstart;
+mod serve;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tuf_repo_tool::{Error, Repository, State};
+
+pub(crate) use output::Output;
+
+/// Signs and publishes TUF repositories, and mirrors PyPI into them.
+#[derive(Debug, Parser)]
+#[command(name = "tuf-repo", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// The repository's directory
+    #[arg(long, global = true, env = "TUF_REPO", value_name = "DIR", default_value = ".")]
+    repo: PathBuf,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print errors only
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Whether to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: output::Color,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a signed mirror of some projects, verify it and serve it
+    Quickstart(quickstart::Args),
+    /// Make a new repository: settings, keys, the first root
+    Init(init::Args),
+    /// Generate and list keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Say what is mirrored, and mirror it
+    #[command(subcommand)]
+    Mirror(mirror::Command),
+    /// Publish what is staged, as one transaction
+    Publish,
+    /// Sign again what will expire
+    Renew,
+    /// Show roles, versions, keys, expiries, and what needs doing
+    Status,
+    /// Serve the published repository over HTTP
+    Serve(serve::Args),
+}
+
+/// Why a command ended without success.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The library said so.
+    Error(Error),
+    /// The command line did; what was asked cannot be.
+    Message(String, Option<String>),
+    /// It was reported already.
+    Reported(ExitCode),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(&cli.global);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.error(&format!("the system gives no threads: {error}"), None);
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(dispatch(cli, &output));
+    // A prompt or a lookup that hangs must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Reported(code)) => code,
+        Err(Failure::Message(message, hint)) => {
+            output.error(&message, hint.as_deref());
+            ExitCode::FAILURE
+        }
+        Err(Failure::Error(error)) => {
+            output.error(&tuf_client::chain(&error), error.hint().as_deref());
+            ExitCode::from(if error.is_refusal() { 4 } else { 1 })
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
+    let repo = &cli.global.repo;
+    match cli.command {
+        Command::Quickstart(args) => quickstart::run(args, output).await,
+        Command::Init(args) => init::run(&args, output),
+        Command::Key(command) => key::run(command, repo, output),
+        Command::Mirror(command) => mirror::run(command, Repository::open(repo)?, output).await,
+        Command::Publish => publish::publish(&Repository::open(repo)?, output).await,
+        Command::Renew => publish::renew(&Repository::open(repo)?, output).await,
+        Command::Status => status::run(&Repository::open(repo)?, output).await,
+        Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
+    }
+}
+
+/// The state database of a repository.
+async fn open_state(repository: &Repository) -> Result<State, Error> {
+    State::open(&repository.state()).await
+}

@@ -1,0 +1,70 @@
+//! `tuf-repo publish` and `tuf-repo renew`.
+
+use tuf_repo_tool::Repository;
+use tuf_repo_tool::keys::Passphrases;
+use tuf_repo_tool::publish::{Changes, Outcome, Renewal, publish as publish_changes, renew_root};
+
+use super::output::size;
+use super::{Failure, Output, open_state};
+
+pub(crate) async fn publish(repository: &Repository, output: &Output) -> Result<(), Failure> {
+    let lock = repository.lock()?;
+    let state = open_state(repository).await?;
+    let changes = state.staged().await?;
+    let mut passphrases = Passphrases::from_environment();
+    let outcome = publish_changes(repository, &lock, &mut passphrases, &changes, Renewal::None).await?;
+    state.clear_staged().await?;
+    print(&outcome, output);
+    Ok(())
+}
+
+pub(crate) async fn renew(repository: &Repository, output: &Output) -> Result<(), Failure> {
+    let outcome = renew_due(repository, &mut Passphrases::from_environment()).await?;
+    print(&outcome, output);
+    Ok(())
+}
+
+/// Signs again what is due, root included; staged changes wait for `publish`.
+pub(crate) async fn renew_due(
+    repository: &Repository,
+    passphrases: &mut Passphrases,
+) -> Result<Outcome, tuf_repo_tool::Error> {
+    let lock = repository.lock()?;
+    // What clients need every day comes first: a root that cannot be signed here must not stop it.
+    let outcome = publish_changes(repository, &lock, passphrases, &Changes::default(), Renewal::Due).await?;
+    if let Some(published) = repository.published()? {
+        renew_root(repository, &lock, &published, passphrases)?;
+    }
+    Ok(outcome)
+}
+
+pub(crate) fn print(outcome: &Outcome, output: &Output) {
+    let Outcome::Published(summary) = outcome else {
+        output.result(&serde_json::json!({"published": false}), "nothing to publish");
+        return;
+    };
+    let signed: Vec<_> = summary
+        .signed
+        .iter()
+        .map(|(name, length)| serde_json::json!({"file": name, "length": length}))
+        .collect();
+    let bytes: usize = summary.signed.iter().map(|(_, length)| length).sum();
+    let text = format!(
+        "published snapshot {}, timestamp {}: {} targets set, {} removed, {} files signed ({})",
+        summary.snapshot,
+        summary.timestamp,
+        summary.set,
+        summary.removed,
+        summary.signed.len(),
+        size(u64::try_from(bytes).unwrap_or_default())
+    );
+    let document = serde_json::json!({
+        "published": true,
+        "snapshot": summary.snapshot,
+        "timestamp": summary.timestamp,
+        "set": summary.set,
+        "removed": summary.removed,
+        "signed": signed,
+    });
+    output.result(&document, &text);
+}

@@ -1,0 +1,69 @@
+//! `tuf-repo quickstart`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tuf_repo_tool::keys::Passphrases;
+use tuf_repo_tool::quickstart::{prepare, verify};
+use url::Url;
+
+use super::mirror::{names, run_sync};
+use super::output::size;
+use super::{Failure, Output, publish, serve};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The directory of the mirror; it is made if it is not there
+    directory: PathBuf,
+    /// Projects to mirror
+    #[arg(required = true, value_name = "PROJECT")]
+    projects: Vec<String>,
+    /// Only the newest N final releases of each
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    latest: u32,
+    /// The upstream index [default: the one that pip here uses]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<Url>,
+    /// Stop after verifying, do not serve
+    #[arg(long)]
+    once: bool,
+    /// Where to serve
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    listen: std::net::SocketAddr,
+}
+
+pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
+    let projects = names(&args.projects)?;
+    let latest = usize::try_from(args.latest).ok();
+    let mut passphrases = Passphrases::from_environment();
+    let repository = prepare(&args.directory, &projects, latest, args.upstream.as_ref(), &mut passphrases)?;
+    let failed = run_sync(&repository, None, output).await?;
+    publish::publish(&repository, output).await?;
+    let verified = verify(&repository).await?;
+    output.say(&format!(
+        "verified as a new client: {} targets, {}, every byte",
+        verified.targets,
+        size(verified.bytes)
+    ));
+    if failed {
+        return Err(Failure::Reported(ExitCode::FAILURE));
+    }
+    let next = next_command(
+        &args.directory,
+        &projects.first().map(ToString::to_string).unwrap_or_default(),
+        args.listen,
+    );
+    if args.once {
+        let directory = args.directory.display();
+        output.say(&format!("\nServe it:    tuf-repo --repo {directory} serve --renew\nInstall:     {next}"));
+        return Ok(());
+    }
+    output.say(&format!("\nInstall from it, in another terminal:\n    {next}\n"));
+    serve::run(&serve::Args { listen: args.listen, renew: true }, &repository, output).await
+}
+
+/// What a person types next.
+fn next_command(directory: &Path, project: &str, listen: std::net::SocketAddr) -> String {
+    let root = directory.join("root.json");
+    format!("tuf-client --root {} --url http://{listen} run -- pip install {project}", root.display())
+}

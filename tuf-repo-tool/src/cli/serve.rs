@@ -1,0 +1,87 @@
+//! `tuf-repo serve`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tuf_repo_tool::Repository;
+use tuf_repo_tool::keys::Passphrases;
+use tuf_repo_tool::publish::Outcome;
+
+use super::publish::renew_due;
+use super::{Failure, Output};
+
+/// How often `--renew` looks whether something is due.
+const RENEW_EVERY: Duration = Duration::from_secs(60);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// Sign again what will expire, at half its life
+    #[arg(long)]
+    pub(crate) renew: bool,
+}
+
+pub(crate) async fn run(args: &Args, repository: &Repository, output: &Output) -> Result<(), Failure> {
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        let hint = "is another server running? --listen takes another address";
+        Failure::Message(format!("cannot listen on {}: {error}", args.listen), Some(hint.to_owned()))
+    })?;
+    let address = listener.local_addr().map_err(|error| Failure::Message(error.to_string(), None))?;
+    output.result(
+        &serde_json::json!({ "url": format!("http://{address}") }),
+        &format!("serving {} at http://{address}", repository.public().display()),
+    );
+    if !args.renew {
+        return serve(repository, listener).await;
+    }
+    let mut passphrases = Passphrases::from_environment();
+    // Ask for passphrases now, not in the night.
+    report(&renew_due(repository, &mut passphrases).await?, output);
+    tokio::select! {
+        result = serve(repository, listener) => result,
+        () = keep_renewing(repository, &mut passphrases, output) => Ok(()),
+    }
+}
+
+async fn serve(repository: &Repository, listener: TcpListener) -> Result<(), Failure> {
+    tuf_repo_tool::serve(&repository.public(), listener, stop_signal())
+        .await
+        .map_err(|error| Failure::Message(format!("serving failed: {error}"), None))
+}
+
+async fn keep_renewing(repository: &Repository, passphrases: &mut Passphrases, output: &Output) {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        match renew_due(repository, passphrases).await {
+            Ok(outcome) => report(&outcome, output),
+            // A sync may hold the lock: the next minute is early enough.
+            Err(error) => output.warn(&format!("not renewed: {}", tuf_client::chain(&error))),
+        }
+    }
+}
+
+fn report(outcome: &Outcome, output: &Output) {
+    if let Outcome::Published(summary) = outcome {
+        output.say(&format!("renewed: timestamp {}, snapshot {}", summary.timestamp, summary.snapshot));
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}

@@ -1,0 +1,311 @@
+//! `tuf-repo.toml`: what a repository is to be. What it is, the published metadata says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use tuf_client::durable;
+use tuf_client::simple::{Layout, ProjectName};
+
+use crate::error::Error;
+use crate::keys::KeyUri;
+
+const FILE: &str = "tuf-repo.toml";
+
+/// The settings of a repository.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Which files are targets.
+    #[serde(with = "layout")]
+    pub layout: Layout,
+    /// How many hash bins; absent: as the number of targets asks for when they are first published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bins: Option<u32>,
+    /// Keys, thresholds and times of every role.
+    pub roles: BTreeMap<RoleKind, RoleConfig>,
+    /// What is mirrored.
+    #[serde(default)]
+    pub mirror: Mirror,
+}
+
+/// The kinds of roles that a repository signs (PEP 458).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RoleKind {
+    /// `root`.
+    Root,
+    /// `targets`: delegates to `bins`, or lists the files itself.
+    Targets,
+    /// `bins`: delegates to the hash bins.
+    Bins,
+    /// Every hash bin.
+    BinN,
+    /// `snapshot`.
+    Snapshot,
+    /// `timestamp`.
+    Timestamp,
+}
+
+impl RoleKind {
+    /// All kinds, in the order of trust.
+    pub const ALL: [Self; 6] =
+        [Self::Root, Self::Targets, Self::Bins, Self::BinN, Self::Snapshot, Self::Timestamp];
+
+    /// The name in settings and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Bins => "bins",
+            Self::BinN => "bin-n",
+            Self::Snapshot => "snapshot",
+            Self::Timestamp => "timestamp",
+        }
+    }
+
+    /// How long its metadata is valid unless told otherwise.
+    const fn default_expires(self) -> Period {
+        match self {
+            Self::Root | Self::Targets | Self::Bins => Period(TimeDelta::days(365)),
+            Self::BinN => Period(TimeDelta::days(30)),
+            Self::Snapshot => Period(TimeDelta::days(7)),
+            Self::Timestamp => Period(TimeDelta::days(1)),
+        }
+    }
+}
+
+impl fmt::Display for RoleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Keys, threshold and times of a role.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RoleConfig {
+    /// Where the keys are.
+    pub keys: Vec<KeyUri>,
+    /// How many must sign.
+    pub threshold: u32,
+    /// How long a signed file is valid.
+    pub expires: Period,
+    /// After how long `renew` signs it again; absent: half of `expires`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_after: Option<Period>,
+}
+
+impl RoleConfig {
+    /// One key, valid for as long as this kind of role usually is.
+    #[must_use]
+    pub fn new(kind: RoleKind, key: KeyUri) -> Self {
+        Self { keys: vec![key], threshold: 1, expires: kind.default_expires(), renew_after: None }
+    }
+
+    /// After how long the role is signed again.
+    #[must_use]
+    pub fn renew_after(&self) -> TimeDelta {
+        self.renew_after.map_or(self.expires.0 / 2, |period| period.0)
+    }
+}
+
+/// What is mirrored, and from where.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Mirror {
+    /// The upstream index; absent: the one that pip here uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<url::Url>,
+    /// The projects, by normalised name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub projects: BTreeMap<String, ProjectConfig>,
+}
+
+/// What is mirrored of a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ProjectConfig {
+    /// Only this many of the newest releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<usize>,
+}
+
+impl ProjectConfig {
+    /// The newest `latest` releases, or all.
+    #[must_use]
+    pub const fn new(latest: Option<usize>) -> Self {
+        Self { latest }
+    }
+}
+
+impl Config {
+    /// The file in a repository's directory.
+    #[must_use]
+    pub fn path(repository: &Path) -> PathBuf {
+        repository.join(FILE)
+    }
+
+    /// Reads the settings of a repository.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`], [`Error::Config`].
+    pub fn load(repository: &Path) -> Result<Self, Error> {
+        let path = Self::path(repository);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NotARepository { path: repository.to_owned() });
+            }
+            Err(error) => return Err(Error::io("read", &path, error)),
+        };
+        let refused = |reason: String| Error::Config { path: path.clone(), reason };
+        let config: Self = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        config.check().map_err(refused)?;
+        Ok(config)
+    }
+
+    /// Writes the settings.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn save(&self, repository: &Path) -> Result<(), Error> {
+        let path = Self::path(repository);
+        let text = toml::to_string(self)
+            .map_err(|error| Error::Config { path: path.clone(), reason: error.to_string() })?;
+        Ok(durable::write_atomic(&path, text.as_bytes())?)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let needed = |kind: &RoleKind| self.has_bins() || !matches!(kind, RoleKind::Bins | RoleKind::BinN);
+        if let Some(missing) =
+            RoleKind::ALL.iter().filter(|kind| needed(kind)).find(|kind| !self.roles.contains_key(kind))
+        {
+            return Err(format!("the section [roles.{missing}] is missing"));
+        }
+        if let Some((kind, _)) = self.roles.iter().find(|(_, role)| role.threshold == 0) {
+            return Err(format!("[roles.{kind}]: the threshold must be at least 1"));
+        }
+        if let Some((kind, role)) = self.roles.iter().find(|(_, role)| role.renew_after() >= role.expires.0) {
+            return Err(format!("[roles.{kind}]: renew_after must be less than expires ({})", role.expires));
+        }
+        if let Some(name) = self.mirror.projects.keys().find(|name| !ProjectName::is_normalised(name)) {
+            return Err(format!("[mirror.projects.{name}]: not a normalised project name"));
+        }
+        match self.bins.map(tuf_core::bins::HashBins::new) {
+            Some(Err(error)) => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether files are spread over hash bins.
+    #[must_use]
+    pub fn has_bins(&self) -> bool {
+        self.roles.contains_key(&RoleKind::Bins)
+    }
+
+    /// The settings of a role; [`Config::load`] saw to it that they are there.
+    pub(crate) fn role(&self, kind: RoleKind) -> Result<&RoleConfig, Error> {
+        self.roles.get(&kind).ok_or_else(|| Error::Config {
+            path: FILE.into(),
+            reason: format!("the section [roles.{kind}] is missing"),
+        })
+    }
+}
+
+/// A span of time as people write it: `365d`, `12h`, `30m`, `90s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub(crate) TimeDelta);
+
+impl Period {
+    /// The span.
+    #[must_use]
+    pub const fn delta(self) -> TimeDelta {
+        self.0
+    }
+}
+
+/// Not a [`Period`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("expected a time like 365d, 12h, 30m or 90s, found {0:?}")]
+pub struct PeriodError(String);
+
+const UNITS: [(char, i64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    fn from_str(text: &str) -> Result<Self, PeriodError> {
+        let parse = || {
+            let (unit, seconds) = *UNITS.iter().find(|(unit, _)| text.ends_with(*unit))?;
+            let number: i64 = text.strip_suffix(unit)?.parse().ok().filter(|number| *number > 0)?;
+            TimeDelta::try_seconds(number.checked_mul(seconds)?).filter(|delta| delta.num_days() < 36_500)
+        };
+        parse().map(Self).ok_or_else(|| PeriodError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.num_seconds();
+        match UNITS.iter().find(|(_, length)| seconds % length == 0) {
+            Some((unit, length)) => write!(f, "{}{unit}", seconds / length),
+            None => write!(f, "{seconds}s"),
+        }
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// [`Layout`] by its name.
+mod layout {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use tuf_client::simple::Layout;
+
+    pub(super) fn serialize<S: Serializer>(layout: &Layout, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(layout.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Layout, D::Error> {
+        match &*String::deserialize(deserializer)? {
+            "pep458" => Ok(Layout::Pep458),
+            "index" => Ok(Layout::Index),
+            other => Err(serde::de::Error::custom(format!("expected pep458 or index, found {other:?}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_read_as_they_are_written() {
+        for text in ["365d", "12h", "30m", "90s", "1d"] {
+            assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
+        }
+        assert_eq!("24h".parse::<Period>().unwrap().to_string(), "1d");
+        for text in ["", "d", "1", "1w", "-1d", "0d", "1.5d", "99999999999999999d", "40000d"] {
+            assert!(text.parse::<Period>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What can go wrong with a repository, in words for its operator.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tuf_client::durable::{DurableError, LockError};
+
+use crate::keys::KeyError;
+use crate::mirror::UpstreamError;
+
+/// Why a command on a repository failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The staged state did not pass the check by a real client; nothing was published.
+    #[error("the check before publishing failed, {stage}: nothing was published")]
+    Check {
+        /// Which client: a new one, or one that knows the state published before.
+        stage: &'static str,
+        /// What it said.
+        source: Box<tuf_client::Error>,
+    },
+    /// Another process works on this repository.
+    #[error("the repository {} is {source}", path.display())]
+    Busy {
+        /// The repository.
+        path: PathBuf,
+        /// Who has it.
+        source: LockError,
+    },
+    /// A client of this repository failed.
+    #[error(transparent)]
+    Client(#[from] tuf_client::Error),
+    /// `tuf-repo.toml` cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A repository is there already.
+    #[error("{} already is a repository", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] DurableError),
+    /// A file or directory could not be read.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A key could not be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// There is no repository.
+    #[error("{} is no repository: it has no tuf-repo.toml", path.display())]
+    NotARepository {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Published metadata is damaged, or not signed by the repository's keys.
+    #[error("published metadata is damaged")]
+    Published(#[source] tuf_core::Error),
+    /// A signature did not verify right after it was made.
+    #[error("role {role}: {source}")]
+    Signature {
+        /// The role.
+        role: String,
+        /// The key.
+        source: tuf_core::BadSignature,
+    },
+    /// A staged target has no file, or another one, in the repository.
+    #[error("target {path}: expected a file of {expected} bytes at {}, found {found}: nothing was published", local.display())]
+    StagedFile {
+        /// The target.
+        path: String,
+        /// Where its file must be.
+        local: PathBuf,
+        /// The length that was to be signed.
+        expected: u64,
+        /// What is there.
+        found: String,
+    },
+    /// The state database failed.
+    #[error("the state database {} failed", path.display())]
+    State {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The upstream index could not be mirrored, or was refused.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// A role has fewer keys than its threshold.
+    #[error("role {role} needs {threshold} keys, and tuf-repo.toml names {keys}")]
+    TooFewKeys {
+        /// The role.
+        role: String,
+        /// How many are needed.
+        threshold: u32,
+        /// How many there are.
+        keys: usize,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Busy { .. } => Some("wait until it has ended, or stop it".to_owned()),
+            Self::Check { source, .. } => source.hint(),
+            Self::Client(error) => error.hint(),
+            Self::Exists { .. } => Some("choose another directory".to_owned()),
+            Self::File(error) => error.hint().map(str::to_owned),
+            Self::Key(error) => error.hint(),
+            Self::NotARepository { .. } => {
+                Some("`tuf-repo init DIR` makes one; --repo DIR or TUF_REPO says where it is".to_owned())
+            }
+            Self::Published(error) => Some(error.hint().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether the tool refused something as unsafe, as opposed to failing.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Check { .. } | Self::StagedFile { .. } | Self::Published(_) | Self::Upstream(_))
+    }
+}

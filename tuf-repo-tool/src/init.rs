@@ -1,0 +1,114 @@
+//! A new repository: settings, keys, and the first root.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tuf_client::durable::{self, Access};
+use tuf_client::simple::Layout;
+use tuf_core::{Extra, Json};
+
+use crate::config::{Config, Mirror, RoleConfig, RoleKind};
+use crate::error::Error;
+use crate::keys::{Algorithm, KeyUri, Passphrases, file};
+use crate::publish::publish_first_root;
+use crate::repository::Repository;
+
+/// The unknown root field by which `audit` knows a repository whose keys anybody with its disk can use.
+pub const DEMONSTRATION: &str = "x-demonstration";
+
+/// Which roles a new repository has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Preset {
+    /// root, targets, bins, hash bins, snapshot, timestamp (PEP 458).
+    #[default]
+    Mirror,
+    /// root, targets, snapshot, timestamp.
+    Plain,
+}
+
+impl Preset {
+    const fn roles(self) -> &'static [RoleKind] {
+        match self {
+            Self::Mirror => &RoleKind::ALL,
+            Self::Plain => &[RoleKind::Root, RoleKind::Targets, RoleKind::Snapshot, RoleKind::Timestamp],
+        }
+    }
+}
+
+/// What a new repository is to be.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct InitOptions {
+    /// Its roles.
+    pub preset: Preset,
+    /// Which files are targets.
+    pub layout: Layout,
+    /// How many hash bins; `None`: as the targets of the first publish ask for.
+    pub bins: Option<u32>,
+    /// What kind of keys to generate.
+    pub algorithm: Algorithm,
+    /// Whether keys are encrypted at rest. If not, the repository says of itself that it is a demonstration.
+    pub encrypted: bool,
+}
+
+impl Default for InitOptions {
+    fn default() -> Self {
+        Self {
+            preset: Preset::default(),
+            layout: Layout::Pep458,
+            bins: None,
+            algorithm: Algorithm::default(),
+            encrypted: true,
+        }
+    }
+}
+
+/// Makes a repository in `directory`. The settings are written last, so that an interrupted `init` can be
+/// run again; keys that it had made are kept.
+///
+/// # Errors
+/// [`Error::Exists`], [`Error::Key`], [`Error::File`].
+pub fn init(
+    directory: &Path,
+    options: &InitOptions,
+    passphrases: &mut Passphrases,
+) -> Result<Repository, Error> {
+    if Config::path(directory).exists() {
+        return Err(Error::Exists { path: directory.to_owned() });
+    }
+    let mut roles = BTreeMap::new();
+    for kind in options.preset.roles() {
+        let path = PathBuf::from(format!("keys/{kind}.pem"));
+        roles.insert(*kind, RoleConfig::new(*kind, KeyUri::File(path)));
+    }
+    let config = Config { layout: options.layout, bins: options.bins, roles, mirror: Mirror::default() };
+    let repository = Repository::new(directory, config);
+    durable::create_dirs(&repository.metadata(), Access::Shared)?;
+    durable::create_dirs(&repository.targets(), Access::Shared)?;
+    durable::create_dirs(&directory.join("keys"), Access::Private)?;
+    let lock = repository.lock()?;
+
+    for (kind, role) in &repository.config.roles {
+        for key in &role.keys {
+            let path = key.path(directory);
+            if path.exists() {
+                continue;
+            }
+            let passphrase = if options.encrypted { Some(passphrases.choose(kind.name())?) } else { None };
+            file::generate(&path, options.algorithm, passphrase.as_ref())?;
+        }
+    }
+    let mut extra = Extra::new();
+    if !options.encrypted
+        && let Ok(yes) = Json::parse(b"true")
+    {
+        extra.insert(DEMONSTRATION.to_owned(), yes);
+    }
+    if !repository.metadata().join("1.root.json").exists() {
+        publish_first_root(&repository, passphrases, extra)?;
+    }
+    repository.config.save(directory)?;
+    drop(lock);
+    Ok(repository)
+}

@@ -1,0 +1,10 @@
+//! Mirroring PyPI, or any index that speaks the Simple Repository API.
+
+pub mod pip_settings;
+pub mod select;
+mod sync;
+mod upstream;
+pub mod wheel_metadata;
+
+pub use sync::{Event, Progress, ProjectReport, Report, sync};
+pub use upstream::{Upstream, UpstreamError};

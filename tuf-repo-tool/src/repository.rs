@@ -1,0 +1,241 @@
+//! A repository's directory, and what it has published.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tuf_client::clock;
+use tuf_client::durable::{self, Access, FileLock};
+use tuf_core::bins::HashBins;
+use tuf_core::refresh::{Refresh, Step};
+use tuf_core::trust::{Trusted, TrustedSet};
+use tuf_core::{Limits, RoleName, TargetFile, TargetPath, Targets, TopLevel};
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// How long a command waits for another one to end.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// A repository on disk. Reading needs no lock: what is published never changes, but for
+/// `timestamp.json`, which is replaced as a whole.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Repository {
+    /// Its settings.
+    pub config: Config,
+    directory: PathBuf,
+}
+
+/// The right to change a repository; one process at a time has it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: FileLock,
+}
+
+impl Repository {
+    pub(crate) fn new(directory: &Path, config: Config) -> Self {
+        Self { config, directory: directory.to_owned() }
+    }
+
+    /// Opens a repository.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`], [`Error::Config`].
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        Ok(Self { config: Config::load(directory)?, directory: directory.to_owned() })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Everything that a web server serves.
+    #[must_use]
+    pub fn public(&self) -> PathBuf {
+        self.directory.join("public")
+    }
+
+    /// Published metadata.
+    #[must_use]
+    pub fn metadata(&self) -> PathBuf {
+        self.public().join("metadata")
+    }
+
+    /// Published files.
+    #[must_use]
+    pub fn targets(&self) -> PathBuf {
+        self.public().join("targets")
+    }
+
+    /// Working state: the database and the lock.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// Takes the right to change the repository, and clears away what a killed process left half-written.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] naming who has it.
+    pub fn lock(&self) -> Result<Lock, Error> {
+        durable::create_dirs(&self.state(), Access::Private)?;
+        let path = self.state().join("lock");
+        let file = FileLock::acquire(&path, LOCK_WAIT)
+            .map_err(|source| Error::Busy { path: self.directory.clone(), source })?;
+        if file.was_abandoned() {
+            sweep(&self.directory)?;
+        }
+        Ok(Lock { _file: file })
+    }
+
+    /// The trust anchor: the first root of all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn first_root(&self) -> Result<Arc<[u8]>, Error> {
+        let path = self.metadata().join("1.root.json");
+        Ok(std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?.into())
+    }
+
+    /// What is published now; `None` before the first publish.
+    ///
+    /// # Errors
+    /// [`Error::Published`] if it is damaged or not signed by the repository's keys.
+    pub fn published(&self) -> Result<Option<Published>, Error> {
+        if !self.metadata().join("timestamp.json").exists() {
+            return Ok(None);
+        }
+        // Expired metadata is still what was published: time is no matter here.
+        let limits = Arc::new(repository_limits());
+        let mut refresh =
+            Refresh::new(&self.first_root()?, DateTime::<Utc>::MIN_UTC, limits).map_err(Error::Published)?;
+        loop {
+            match refresh.step() {
+                Step::Load { .. } => refresh.give(None),
+                Step::Fetch { name, .. } => refresh.give(self.read_metadata(&name)?),
+                _ => break,
+            }
+            .map_err(Error::Published)?;
+        }
+        let (set, _) = refresh.finish();
+        set.map(|set| Published::new(set, self.metadata())).transpose()
+    }
+
+    fn read_metadata(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        read_optional(&self.metadata().join(name))
+    }
+
+    /// The present, as the clock of this machine has it.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        clock::now()
+    }
+}
+
+/// What this program reads of its own repository: no limits but sanity, since it writes it.
+fn repository_limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.snapshot_bytes = 64 << 20;
+    limits.targets_bytes = 1 << 30;
+    limits.root_rotations = u32::MAX;
+    limits
+}
+
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, error)),
+    }
+}
+
+/// Removes temporary files below a directory.
+fn sweep(directory: &Path) -> Result<(), Error> {
+    durable::sweep_older_than(directory, Duration::ZERO)?;
+    let entries = std::fs::read_dir(directory).map_err(|error| Error::io("read", directory, error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| Error::io("read", directory, error))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sweep(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The published state, verified.
+#[derive(Clone, Debug)]
+pub struct Published {
+    set: TrustedSet,
+    bins: Option<(Trusted<Targets>, HashBins)>,
+    metadata: PathBuf,
+}
+
+impl Published {
+    fn new(set: TrustedSet, metadata: PathBuf) -> Result<Self, Error> {
+        let mut published = Self { set, bins: None, metadata };
+        let delegations = published.set.targets().delegations.as_ref();
+        if let Some([bins]) = delegations.map(tuf_core::Delegations::role_names).as_deref() {
+            let bins = published.delegated(published.set.targets(), bins)?;
+            let first = bins.delegations.as_ref().and_then(|roles| roles.role_names().into_iter().next());
+            published.bins = first.and_then(|role| HashBins::from_role(&role)).map(|count| (bins, count));
+        }
+        Ok(published)
+    }
+
+    /// The top-level metadata.
+    #[must_use]
+    pub const fn set(&self) -> &TrustedSet {
+        &self.set
+    }
+
+    /// The role `bins` and what it delegates to, in a repository that has hash bins.
+    #[must_use]
+    pub const fn bins(&self) -> Option<&(Trusted<Targets>, HashBins)> {
+        self.bins.as_ref()
+    }
+
+    fn delegated(&self, delegator: &Trusted<Targets>, role: &RoleName) -> Result<Trusted<Targets>, Error> {
+        let meta = self.set.meta(role).map_err(Error::Published)?;
+        let path = self.metadata.join(role.file_name(Some(meta.version)));
+        let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+        self.set.delegated(delegator, role, &bytes.into()).map_err(Error::Published)
+    }
+
+    /// A role that lists files: a hash bin, or `targets` itself.
+    ///
+    /// # Errors
+    /// [`Error::Published`].
+    pub fn listing_role(&self, role: &RoleName) -> Result<Trusted<Targets>, Error> {
+        match &self.bins {
+            Some((bins, _)) => self.delegated(bins, role),
+            None => Ok(self.set.targets().clone()),
+        }
+    }
+
+    /// The names of the roles that list files.
+    #[must_use]
+    pub fn listing_roles(&self) -> Vec<RoleName> {
+        match &self.bins {
+            Some((_, bins)) => bins.roles().map(|(name, _)| name).collect(),
+            None => vec![TopLevel::Targets.role()],
+        }
+    }
+
+    /// The role that lists a path.
+    #[must_use]
+    pub fn owner_of(&self, path: &TargetPath) -> RoleName {
+        self.bins.as_ref().map_or_else(|| TopLevel::Targets.role(), |(_, bins)| bins.role_of(path))
+    }
+
+    /// What is signed of a target.
+    ///
+    /// # Errors
+    /// [`Error::Published`].
+    pub fn find(&self, path: &TargetPath) -> Result<Option<TargetFile>, Error> {
+        Ok(self.listing_role(&self.owner_of(path))?.targets.get(path).cloned())
+    }
+}

@@ -1,0 +1,154 @@
+//! What a repository is, and what needs doing.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tuf_core::Metadata;
+use tuf_core::trust::Trusted;
+
+use crate::config::RoleKind;
+use crate::error::Error;
+use crate::keys::{self, KeyUri};
+use crate::publish::Changes;
+use crate::repository::{Published, Repository};
+
+/// The state of a repository.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// One row for each kind of role; the hash bins together in one.
+    pub roles: Vec<RoleStatus>,
+    /// The number of targets signed for.
+    pub targets: usize,
+    /// Staged changes that are not published.
+    pub staged: usize,
+    /// What needs doing, most urgent first.
+    pub todo: Vec<String>,
+    /// Whether keys lie unencrypted on this disk.
+    pub demonstration: bool,
+}
+
+/// The state of a role.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RoleStatus {
+    /// The kind of role.
+    pub role: String,
+    /// How many roles of this kind there are.
+    pub count: usize,
+    /// The highest version published.
+    pub version: u64,
+    /// When the first of them expires.
+    pub expires: Option<DateTime<Utc>>,
+    /// When `renew` signs the first of them again.
+    pub renews: Option<DateTime<Utc>>,
+    /// The names of its keys.
+    pub keys: Vec<String>,
+    /// How many must sign.
+    pub threshold: u32,
+}
+
+/// Reads the state of a repository. Needs no key and no lock.
+///
+/// # Errors
+/// [`Error::Published`] if what is published is damaged.
+pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error> {
+    let published = repository.published()?;
+    let mut listing = Summary::default();
+    let mut targets = 0;
+    if let Some(published) = &published {
+        for role in published.listing_roles() {
+            let role = published.listing_role(&role)?;
+            targets += role.targets.len();
+            listing.add(&role);
+        }
+    }
+    let now = repository.now();
+    let (mut roles, mut todo) = (Vec::new(), Vec::new());
+    for (kind, config) in &repository.config.roles {
+        let summary = match (&published, kind) {
+            (None, _) => Summary::default(),
+            (Some(_), RoleKind::BinN) => listing.clone(),
+            (Some(published), kind) => Summary::of(published, *kind),
+        };
+        let renews = summary.expires.map(|expires| expires - (config.expires.delta() - config.renew_after()));
+        match summary.expires {
+            Some(expires) if expires <= now => {
+                todo.insert(
+                    0,
+                    format!(
+                        "{kind} expired at {expires}: clients refuse this repository; run `tuf-repo renew`"
+                    ),
+                );
+            }
+            Some(expires) if renews.is_some_and(|renews| renews <= now) => {
+                todo.push(format!("{kind} expires at {expires}: run `tuf-repo renew`"));
+            }
+            _ => {}
+        }
+        roles.push(RoleStatus {
+            role: kind.to_string(),
+            count: summary.count,
+            version: summary.version,
+            expires: summary.expires,
+            renews,
+            keys: config.keys.iter().map(KeyUri::name).collect(),
+            threshold: config.threshold,
+        });
+    }
+    if published.is_none() {
+        todo.push("nothing is published yet: run `tuf-repo publish`".to_owned());
+    }
+    if !staged.is_empty() {
+        todo.push(format!("{} staged changes are not published: run `tuf-repo publish`", staged.len()));
+    }
+    let demonstration = has_plain_key(repository)?;
+    if demonstration {
+        todo.push(
+            "keys lie unencrypted in this repository: it is a demonstration, not to be relied on".to_owned(),
+        );
+    }
+    Ok(Status { roles, targets, staged: staged.len(), todo, demonstration })
+}
+
+fn has_plain_key(repository: &Repository) -> Result<bool, Error> {
+    for role in repository.config.roles.values() {
+        for key in &role.keys {
+            let path = key.path(repository.directory());
+            // A key that is elsewhere is not at risk here.
+            if path.exists() && !keys::file::is_encrypted(&path)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[derive(Clone, Default)]
+struct Summary {
+    count: usize,
+    version: u64,
+    expires: Option<DateTime<Utc>>,
+}
+
+impl Summary {
+    fn add<T: Metadata>(&mut self, role: &Trusted<T>) {
+        let header = role.header();
+        self.count += 1;
+        self.version = self.version.max(header.version);
+        self.expires = Some(self.expires.map_or(header.expires, |expires| expires.min(header.expires)));
+    }
+
+    fn of(published: &Published, kind: RoleKind) -> Self {
+        let mut summary = Self::default();
+        let set = published.set();
+        match (kind, published.bins()) {
+            (RoleKind::Root, _) => summary.add(set.root()),
+            (RoleKind::Timestamp, _) => summary.add(set.timestamp()),
+            (RoleKind::Snapshot, _) => summary.add(set.snapshot()),
+            (RoleKind::Targets, _) => summary.add(set.targets()),
+            (RoleKind::Bins, Some((bins, _))) => summary.add(bins),
+            (RoleKind::Bins | RoleKind::BinN, _) => {}
+        }
+        summary
+    }
+}

@@ -29,6 +29,10 @@ pub mod durable;
 pub mod env;
 mod error;
 #[cfg(feature = "proxy")]
+pub mod proxy;
+#[cfg(feature = "proxy")]
+pub mod run;
+#[cfg(feature = "proxy")]
 pub mod simple;
 pub mod store;
 pub mod transport;

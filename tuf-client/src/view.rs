@@ -60,6 +60,12 @@ impl Wanted {
     pub const fn new(path: String, length: u64, sha256: [u8; 32]) -> Self {
         Self { path, length: Some(length), hashes: Hashes::sha256_only(sha256) }
     }
+
+    /// A file of this sha256, whose length was not signed: whoever reads it must set a limit.
+    #[must_use]
+    pub const fn of_hash(path: String, sha256: [u8; 32]) -> Self {
+        Self { path, length: None, hashes: Hashes::sha256_only(sha256) }
+    }
 }
 
 impl View {

@@ -34,7 +34,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 }
 
 /// Exclusive access to a [`Store`], until dropped.
-pub trait StoreSession: Send {
+pub trait StoreSession: Send + Sync {
     /// The bytes of one file. `None` if there is none, or none that can be used: empty, longer than `max` bytes, or
     /// not a plain file. The next commit replaces such a file.
     fn load(&self, file: &StoredFile, max: u64) -> Result<Option<Vec<u8>>, StoreError>;

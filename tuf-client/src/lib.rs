@@ -21,6 +21,7 @@
 //! Features: `http` (the transport for HTTP and HTTPS), `blocking`, `proxy` (the verifying proxy for pip
 //! and uv), `cli` (the binary). An installer takes `default-features = false, features = ["http"]`.
 
+pub mod audit;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
@@ -28,13 +29,17 @@ pub mod clock;
 pub mod durable;
 pub mod env;
 mod error;
+pub mod inspect;
+pub mod listing;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+mod reach;
 #[cfg(feature = "proxy")]
 pub mod run;
 #[cfg(feature = "proxy")]
 pub mod simple;
 pub mod store;
+pub mod text;
 pub mod transport;
 mod view;
 

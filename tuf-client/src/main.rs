@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The command line of the client.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,1 +1,31 @@
-fn main() {}
+//! What a person would otherwise type: `cargo xtask test` runs everything CI runs, `cargo xtask figures`
+//! prints the figures of the workspace.
+
+mod figures;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask test | figures
+  test     format, lints, all tests, documentation, dependency policy: what CI runs
+  figures  crate counts, lines and binary sizes";
+
+/// One step failed; it has said why.
+pub(crate) struct Failed(pub(crate) String);
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    let result = match command.as_deref() {
+        Some("test") => test::run(),
+        Some("figures") => figures::run_figures(),
+        _ => Err(Failed(USAGE.to_owned())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(why)) => {
+            tools::say(&why);
+            ExitCode::FAILURE
+        }
+    }
+}

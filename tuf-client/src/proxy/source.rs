@@ -49,7 +49,12 @@ impl Snapshot for View {
             let Ok(path) = TargetPath::new(target) else {
                 return Ok(None);
             };
-            match self.find(&path).await? {
+            let found = self.find(&path).await?;
+            // For the next run only: a store that cannot be written costs a download, not safety.
+            if let Err(error) = self.save().await {
+                tracing::warn!(%error, "delegated roles were not stored");
+            }
+            match found {
                 Some(target) => Ok(Some(self.read(&self.wanted(&target), MAX_PAGE).await?)),
                 None => Ok(None),
             }

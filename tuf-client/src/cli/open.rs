@@ -1,0 +1,99 @@
+//! From the options to a client. There is no trust on first use: a root is given, or a store that has one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
+use tuf_client::store::FsStore;
+use tuf_client::{Client, Limits, env};
+use tuf_core::trust::RootChain;
+use url::Url;
+
+use super::Global;
+use super::error::Failure;
+
+const NO_ROOT: &str = "type `tuf-client --root root.json --url https://mirror.example/ init` once, with the root \
+file that you got from the repository's operator; then give --root root.json or --store DIR (or set TUF_ROOT or \
+TUF_STORE)";
+
+/// Takes what was not given from the environment.
+pub(crate) fn with_environment(mut global: Global) -> Global {
+    let path = |name| env::var(name).map(PathBuf::from);
+    global.root = global.root.or_else(|| path("TUF_ROOT"));
+    global.url = global.url.or_else(|| env::var("TUF_URL"));
+    global.store = global.store.or_else(|| path("TUF_STORE"));
+    global
+}
+
+/// The client that the options describe.
+pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
+    let store = store(global)?;
+    Ok(Client::builder(store.root(), store.url().clone()).store(store).build()?)
+}
+
+/// The store that the options describe: initialised if root and URL are given, else it must be there.
+pub(crate) fn store(global: &Global) -> Result<FsStore, Failure> {
+    let url = global.url.as_deref().map(repository_url).transpose()?;
+    let Some(root) = &global.root else {
+        let Some(directory) = &global.store else {
+            return Err(Failure::new("no trusted root: neither --root nor --store was given").hint(NO_ROOT));
+        };
+        let store = FsStore::existing(directory)?;
+        return match url {
+            // Refuses a URL that the store is not for.
+            Some(url) => Ok(FsStore::init(directory, store.root(), &url)?),
+            None => Ok(store),
+        };
+    };
+    let root = read(root)?;
+    let directory = match &global.store {
+        Some(directory) => directory.clone(),
+        None => default_store(&root)?,
+    };
+    let url = match url {
+        Some(url) => url,
+        None => FsStore::existing(&directory)
+            .map_err(|error| Failure::from(error).hint("give --url too; that initialises the store"))?
+            .url()
+            .clone(),
+    };
+    // A store must not be pinned to a file that is no root.
+    RootChain::pinned(&Arc::from(&*root), Arc::new(Limits::default()))?;
+    Ok(FsStore::init(&directory, &root, &url)?)
+}
+
+/// A whole local file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))
+}
+
+/// A URL, or a local directory as one.
+pub(crate) fn repository_url(text: &str) -> Result<Url, Failure> {
+    if text.contains("://") {
+        return Url::parse(text).map_err(|error| Failure::new(format!("{text} is no URL: {error}")));
+    }
+    let directory = std::fs::canonicalize(text).map_err(|error| {
+        Failure::new(format!("{text} is no URL and no directory that can be read: {error}"))
+    })?;
+    Url::from_directory_path(&directory)
+        .map_err(|()| Failure::new(format!("{} cannot be written as a URL", directory.display())))
+}
+
+/// `<data dir>/tuf-client/<first 16 hex digits of the root's SHA-256>`.
+fn default_store(root: &[u8]) -> Result<PathBuf, Failure> {
+    let sum = HEXLOWER.encode(digest(&SHA256, root).as_ref());
+    let directory = data_directory()
+        .ok_or_else(|| Failure::new("this user has no data directory").hint("say where with --store DIR"))?;
+    Ok(directory.join("tuf-client").join(sum.get(..16).unwrap_or(&sum)))
+}
+
+fn data_directory() -> Option<PathBuf> {
+    // A relative one must be ignored (XDG base directory specification).
+    let absolute = |name: &str| env::var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if cfg!(windows) {
+        return absolute("LOCALAPPDATA");
+    }
+    let below_home = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
+    absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(below_home)))
+}

@@ -1,0 +1,42 @@
+//! `cargo xtask test`: everything CI runs. Nothing is skipped: a tool that is missing is installed, and
+//! what cannot be installed fails by name.
+
+use super::Failed;
+use super::tools::{self, cargo, cargo_tool, say};
+
+pub(crate) fn run() -> Result<(), Failed> {
+    tools::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    tools::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    // What embedders take.
+    for features in ["", "http", "http,blocking"] {
+        tools::run(&mut cargo(&[
+            "clippy",
+            "--package",
+            "tuf-client",
+            "--lib",
+            "--no-default-features",
+            "--features",
+            features,
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]))?;
+    }
+    tools::run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    tools::run(&mut cargo_tool(
+        "nextest",
+        "0.9.143",
+        &["run", "--workspace", "--locked", "--no-fail-fast"],
+    )?)?;
+    tools::run(&mut cargo(&["test", "--workspace", "--doc", "--locked"]))?;
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    tools::run(docs.env("RUSTDOCFLAGS", "-D warnings"))?;
+    tools::run(&mut cargo_tool(
+        "deny",
+        "0.20.2",
+        &["--all-features", "check", "bans", "licenses", "sources"],
+    )?)?;
+    say("\nall passed");
+    Ok(())
+}

@@ -46,6 +46,7 @@ impl std::fmt::Debug for Inner {
 pub struct ClientBuilder {
     pinned: Arc<[u8]>,
     url: Url,
+    metadata: Option<Url>,
     targets: Option<Url>,
     transport: Option<Arc<dyn Transport>>,
     store: Option<Arc<dyn Store>>,
@@ -72,6 +73,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Where metadata is, if not at `URL/metadata/`.
+    #[must_use]
+    pub fn metadata_url(mut self, url: Url) -> Self {
+        self.metadata = Some(url);
         self
     }
 
@@ -103,7 +111,10 @@ impl ClientBuilder {
     /// being set up.
     pub fn build(self) -> Result<Client, Error> {
         let base = directory(&self.url)?;
-        let metadata = join(&base, "metadata/")?;
+        let metadata = match &self.metadata {
+            Some(url) => directory(url)?,
+            None => join(&base, "metadata/")?,
+        };
         let targets = match &self.targets {
             Some(url) => directory(url)?,
             None => join(&base, "targets/")?,
@@ -152,6 +163,7 @@ impl Client {
         ClientBuilder {
             pinned: root.into(),
             url,
+            metadata: None,
             targets: None,
             transport: None,
             store: None,

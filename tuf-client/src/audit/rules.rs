@@ -64,7 +64,7 @@ pub(super) fn expiry(
         return Some(finding.hint("sign a new version; until then every client refuses the repository"));
     }
     let online = matches!(role.top_level(), Some(TopLevel::Timestamp | TopLevel::Snapshot));
-    let margin = life.map_or(TimeDelta::hours(if online { 2 } else { 24 }), |life| life / 10);
+    let margin = life.map_or_else(|| TimeDelta::hours(if online { 2 } else { 24 }), |life| life / 10);
     (left < margin).then(|| {
         Finding::warning("expires-soon", format!("expires at {when}, in {}", span(left)))
             .about(role, Some(header.version))
@@ -90,7 +90,7 @@ pub(super) fn size(role: &RoleName, version: u64, bytes: usize) -> Vec<Finding> 
     };
     let over = limits.iter().filter(|(_, limit)| bytes > *limit);
     over.map(|(who, limit)| {
-        let message = format!("{bytes} bytes; by default {who} read at most {limit}");
+        let message = format!("{bytes} bytes, over the default limit of {who} ({limit})");
         Finding::warning("size-limit", message)
             .about(role, Some(version))
             .hint("spread the targets over more delegated roles, or leave hashes out of the snapshot")
@@ -285,7 +285,7 @@ pub(super) fn shadowed(role: &RoleName, version: u64, delegations: &Delegations)
             );
             findings.push(Finding::note("shadowed-delegation", message).about(role, Some(version)));
         }
-        // Thousands of hash bins terminate; none of them takes another's paths. So only wide ones count.
+        // Thousands of hash bins terminate and none takes another's paths: a few are enough to look at.
         if delegation.terminating && ending.len() < 64 {
             ending.push(delegation);
         }

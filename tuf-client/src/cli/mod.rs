@@ -47,6 +47,7 @@ struct Args {
 
 /// Options that every command takes.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// The trusted root metadata, from a source you trust [env: TUF_ROOT]
     #[arg(long, global = true, value_name = "FILE")]
@@ -140,7 +141,7 @@ enum Command {
         #[arg(long, overrides_with = "no_files")]
         files: bool,
         /// Do not (default for a URL)
-        #[arg(long)]
+        #[arg(long, overrides_with = "files")]
         no_files: bool,
     },
 }
@@ -167,7 +168,8 @@ pub(crate) fn main() -> ExitCode {
         Color::Never => ColorChoice::Never,
     };
     color.write_global();
-    output::log(&args.global);
+    // `run` lists at its end what was refused; in between, stderr is its command's.
+    output::log(&args.global, if matches!(args.command, Command::Run { .. }) { "error" } else { "warn" });
     let json = args.global.json || matches!(args.command, Command::Audit { format: Format::Json, .. });
     let out = Output::new(json, args.global.quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

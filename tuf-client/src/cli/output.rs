@@ -87,11 +87,11 @@ fn ignore_closed_pipe(written: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// Sends what the library logs to stderr.
-pub(crate) fn log(global: &Global) {
+/// Sends what the library logs to stderr, from `usual` upward unless the options say otherwise.
+pub(crate) fn log(global: &Global, usual: &str) {
     let level = match (global.verbose, global.quiet) {
         (0, true) => "error",
-        (0, false) => "warn",
+        (0, false) => usual,
         (1, _) => "tuf_client=info,warn",
         (2, _) => "tuf_client=debug,info",
         _ => "trace",

@@ -27,7 +27,7 @@ pub(crate) fn init(global: &Global, out: &Output) -> Result<ExitCode, Failure> {
         || format!("{directory}\n"),
         || json!({ "store": directory, "url": tuf_client::transport::redact(store.url()) }),
     )?;
-    out.say("initialised; `tuf-client --store DIR refresh` gets the repository's metadata");
+    out.say(&format!("initialised; next: tuf-client --store {directory} refresh"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,269 @@
+//! The built binary against repositories on disk.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::common::{self, Repo, sign, write};
+use serde_json::Value;
+use tempfile::TempDir;
+use tuf_core::{Hashes, TargetPath};
+
+struct Setup {
+    directory: TempDir,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        write(&Repo::new().build(), &directory.path().join("repo"));
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn root(&self) -> String {
+        self.text("repo/metadata/1.root.json")
+    }
+
+    /// Runs the program with nothing of this machine in its environment.
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_tuf-client"))
+            .args(args)
+            .env_clear()
+            .env("XDG_DATA_HOME", self.path("data"))
+            .current_dir(self.directory.path())
+            .output()
+            .unwrap()
+    }
+
+    /// With root and URL.
+    fn with_root(&self, args: &[&str]) -> Output {
+        let (root, url) = (self.root(), self.text("repo"));
+        self.run(&[&["--root", &root, "--url", &url], args].concat())
+    }
+
+    fn overwrite(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let path = self.path(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        tuf_client::durable::write_atomic(&path, &bytes).unwrap();
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[track_caller]
+fn code(output: &Output, expected: i32) {
+    assert_eq!(output.status.code(), Some(expected), "{}{}", stdout(output), stderr(output));
+}
+
+/// Every plain file below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn nothing_is_trusted_on_first_use() {
+    let setup = Setup::new();
+    let url = setup.text("repo");
+    for command in [
+        &["refresh"][..],
+        &["list"],
+        &["info", "a.txt"],
+        &["download", "a.txt"],
+        &["proxy"],
+        &["run", "true"],
+    ] {
+        let output = setup.run(&[&["--url", &url], command].concat());
+        code(&output, 1);
+        assert!(stderr(&output).contains("no trusted root"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("--root root.json"), "{}", stderr(&output));
+    }
+    let output = setup.run(&["--store", "nowhere", "refresh"]);
+    code(&output, 1);
+    assert!(files(&setup.path("data")).is_empty());
+    assert!(!setup.path("a.txt").exists() && !setup.path("nowhere").exists());
+    code(&setup.run(&["nonsense"]), 2);
+    code(&setup.run(&["--help"]), 0);
+}
+
+#[test]
+fn init_refresh_list_info_download() {
+    let setup = Setup::new();
+    code(&setup.with_root(&["--store", "store", "init"]), 0);
+    let output = setup.run(&["--store", "store", "--json", "refresh"]);
+    code(&output, 0);
+    assert_eq!(json(&output)["roles"]["root"]["version"], 1);
+    assert_eq!(
+        stdout(&setup.run(&["--store", "store", "list"])),
+        "5  a.txt\n4  dir/b.txt\n3  packages/six.whl\n"
+    );
+    assert_eq!(stdout(&setup.run(&["--store", "store", "list", "*/*.whl"])), "3  packages/six.whl\n");
+    assert_eq!(stdout(&setup.run(&["--store", "store", "list", "b."])), "4  dir/b.txt\n");
+    let output = setup.run(&["--store", "store", "--json", "info", "packages/six.whl"]);
+    assert_eq!(json(&output)["role"], "packages");
+    assert!(stdout(&setup.run(&["--store", "store", "info", "a.txt"])).contains("signed by  targets"));
+    let output = setup.run(&["--store", "store", "info", "none.txt"]);
+    code(&output, 1);
+    assert!(stderr(&output).contains("hint:"), "{}", stderr(&output));
+    let output = setup.run(&["--store", "store", "download", "-o", "out", "a.txt", "packages/six.whl"]);
+    code(&output, 0);
+    assert_eq!(stdout(&output).lines().count(), 2);
+    assert_eq!(std::fs::read(setup.path("out/packages/six.whl")).unwrap(), b"six");
+    assert_eq!(files(&setup.path("out")).len(), 2);
+}
+
+#[test]
+fn root_and_url_initialise_the_default_store() {
+    let setup = Setup::new();
+    code(&setup.with_root(&["refresh"]), 0);
+    let stores: Vec<_> = std::fs::read_dir(setup.path("data/tuf-client")).unwrap().collect();
+    assert_eq!(stores.len(), 1);
+    let name = stores[0].as_ref().unwrap().file_name();
+    assert_eq!(name.len(), 16);
+    code(&setup.run(&["--root", &setup.root(), "refresh"]), 0);
+    let environment = Command::new(env!("CARGO_BIN_EXE_tuf-client"))
+        .arg("refresh")
+        .env_clear()
+        .env("TUF_STORE", setup.path("data/tuf-client").join(name))
+        .output()
+        .unwrap();
+    code(&environment, 0);
+}
+
+#[test]
+fn a_tampered_target_is_refused_and_nothing_is_written() {
+    let setup = Setup::new();
+    let path = TargetPath::new("packages/six.whl").unwrap().remote(Some(&Hashes::of(b"six")));
+    setup.overwrite(&format!("repo/targets/{path}"), |bytes| bytes[0] ^= 1);
+    let output = setup.with_root(&["--json", "download", "-o", "out", "a.txt", "packages/six.whl"]);
+    code(&output, 4);
+    assert!(files(&setup.path("out")).is_empty(), "{:?}", files(&setup.path("out")));
+    let error = &json(&output)["error"];
+    assert_eq!(error["attack"], "wrong-software");
+    assert!(error["url"].as_str().unwrap().ends_with("six.whl"));
+    assert!(stderr(&output).starts_with("error: "), "{}", stderr(&output));
+}
+
+#[test]
+fn another_repositorys_root_refuses_everything() {
+    let setup = Setup::new();
+    let mut other = Repo::new();
+    other.root.set_role(tuf_core::TopLevel::Timestamp, [&common::signer(33).key], 1);
+    tuf_client::durable::write_atomic(&setup.path("other.json"), &sign(&other.root, &[1, 2])).unwrap();
+    let output = setup.run(&["--root", "other.json", "--url", "repo", "refresh"]);
+    code(&output, 4);
+    assert!(stderr(&output).contains("arbitrary-software"), "{}", stderr(&output));
+    // The store of the one root does not take the other.
+    code(&setup.with_root(&["--store", "store", "init"]), 0);
+    let output = setup.run(&["--root", "other.json", "--store", "store", "refresh"]);
+    code(&output, 1);
+    assert!(stderr(&output).contains("another store directory"), "{}", stderr(&output));
+    tuf_client::durable::write_atomic(&setup.path("junk.json"), b"{}").unwrap();
+    code(&setup.run(&["--root", "junk.json", "--url", "repo", "--store", "new", "init"]), 4);
+    assert!(!setup.path("new").exists());
+}
+
+#[test]
+fn audit_prints_a_report_and_its_exit_code_follows_the_findings() {
+    let setup = Setup::new();
+    let output = setup.run(&["audit", "repo"]);
+    code(&output, 4);
+    assert!(stdout(&output).contains("anchor-not-supplied"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("files: 3 checked"), "{}", stdout(&output));
+    code(&setup.run(&["audit", "repo", "--fail-on", "error"]), 0);
+    let output = setup.run(&["audit", "repo", "--root", &setup.root(), "--format", "json", "--no-files"]);
+    code(&output, 0);
+    assert_eq!(json(&output)["findings"], Value::Array(Vec::new()));
+    assert_eq!(json(&output)["files"], Value::Null);
+    setup.overwrite("repo/metadata/1.packages.json", |bytes| bytes.push(b' '));
+    let output = setup.run(&["audit", "repo", "--root", &setup.root(), "--json", "--fail-on", "error"]);
+    code(&output, 4);
+    assert_eq!(json(&output)["findings"][0]["id"], "length-mismatch");
+    code(&setup.run(&["audit", "nowhere"]), 1);
+    code(&setup.run(&["audit", "data"]), 1);
+    code(&setup.run(&["audit", "repo", "--fail-on", "everything"]), 2);
+    assert!(files(&setup.path("data")).is_empty(), "an audit writes no store");
+}
+
+#[test]
+fn inspect_says_what_a_file_says() {
+    let setup = Setup::new();
+    let root = setup.root();
+    let output = setup.run(&["--json", "inspect", &root]);
+    code(&output, 0);
+    let said = json(&output);
+    assert_eq!(said["kind"], "root");
+    assert_eq!(said["canonical"], true);
+    assert_eq!(said["verification"]["met"], true);
+    assert_eq!(said["keys"].as_array().unwrap().len(), 5);
+    let text = stdout(&setup.run(&["inspect", &root]));
+    assert!(text.contains("enough valid signatures: 2 of 2 needed by root 1"), "{text}");
+    let snapshot = setup.text("repo/metadata/1.snapshot.json");
+    assert!(stdout(&setup.run(&["inspect", &snapshot])).contains("signatures (unchecked)"));
+    let output = setup.run(&["--root", &root, "--json", "inspect", &snapshot]);
+    assert_eq!(json(&output)["verification"]["met"], true);
+    let text = stdout(&setup.run(&["inspect", &setup.text("repo/metadata/1.targets.json")]));
+    assert!(text.contains("2 targets") && text.contains("packages/*"), "{text}");
+    setup.overwrite("repo/metadata/1.snapshot.json", |bytes| bytes.truncate(40));
+    let output = setup.run(&["inspect", &snapshot]);
+    code(&output, 1);
+    assert!(stderr(&output).contains("1.snapshot.json"), "{}", stderr(&output));
+}
+
+#[test]
+fn colour_and_a_closed_pipe() {
+    let setup = Setup::new();
+    assert!(stderr(&setup.run(&["--color", "always", "refresh"])).contains('\u{1b}'));
+    assert!(!stderr(&setup.run(&["--color", "never", "refresh"])).contains('\u{1b}'));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tuf-client"))
+        .args(["audit", "repo"])
+        .current_dir(setup.directory.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn run_gives_its_commands_code_and_ctrl_c_ends_the_proxy() {
+    use std::io::{BufRead, BufReader};
+
+    let setup = Setup::new();
+    code(&setup.with_root(&["--store", "store", "run", "--", "/bin/sh", "-c", "exit 7"]), 7);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tuf-client"))
+        .args(["--store", "store", "proxy"])
+        .current_dir(setup.directory.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("http://127.0.0.1:") && line.ends_with("/simple/\n"), "{line}");
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

@@ -1,0 +1,6 @@
+//! Tests from outside: the audit, and the built binary. One program, because linking takes longer than running.
+
+mod audit;
+#[cfg(feature = "cli")]
+mod cli;
+mod common;

@@ -195,6 +195,11 @@ impl SuccinctBins {
             .ok()
             .filter(|bits| (1..=32).contains(bits))
             .ok_or_else(|| FieldError::new("a bit_length from 1 to 32", bits))?;
+        let count = 1_u64 << bit_length;
+        let few = usize::try_from(count).is_ok_and(|count| count <= limits.delegations);
+        if !few {
+            return Err(FieldError::new(format!("at most {} bins", limits.delegations), count));
+        }
         Ok(Self {
             keys: keys.finish(Extra::new())?,
             bit_length,

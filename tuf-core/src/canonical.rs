@@ -10,9 +10,11 @@
 //! Unicode or sort by UTF-16 and so break the signatures of other implementations.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
+
+use crate::reader::shorten;
 
 /// Why a text is not JSON that canonical form can hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,10 +89,11 @@ pub(crate) type Member<'a> = (Cow<'a, str>, Cow<'a, str>);
 pub(crate) fn members(raw: &[u8], max_depth: u32) -> Result<Vec<Member<'_>>, JsonError> {
     let mut scanner = Scanner::new(utf8(raw)?, max_depth);
     let mut spans: Vec<(Cow<'_, str>, Span)> = Vec::new();
+    let mut seen = BTreeSet::new();
     scanner.white_space();
     scanner.object(|scanner, key| {
-        if spans.iter().any(|(seen, _)| *seen == key) {
-            return Err(scanner.error(JsonProblem::DuplicateKey(key.into_owned())));
+        if !seen.insert(key.clone()) {
+            return Err(scanner.error(JsonProblem::DuplicateKey(shorten(&key))));
         }
         let span = scanner.span(1)?;
         spans.push((key, span));
@@ -475,7 +478,7 @@ impl<'a> Scanner<'a> {
                 if let Some([(key, _), _]) =
                     sorted.windows(2).find(|pair| matches!(pair, [left, right] if left.0 == right.0))
                 {
-                    return Err(self.error(JsonProblem::DuplicateKey(key.clone().into_owned())));
+                    return Err(self.error(JsonProblem::DuplicateKey(shorten(key))));
                 }
                 out.push('{');
                 for (index, (key, value)) in sorted.iter().enumerate() {

@@ -13,7 +13,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use crate::canonical::{self, Extra, Json, to_wire, write_string};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::reader::{FieldError, Reader, required, write_array, write_object};
+use crate::reader::{FieldError, Reader, required, shorten, write_array, write_object};
 use crate::role::KeyId;
 
 /// One entry of `signatures`.
@@ -210,7 +210,10 @@ fn read_signatures(text: &str, limits: &Limits) -> Result<Vec<Signature>, Error>
     }
     let mut seen = BTreeSet::new();
     match signatures.iter().find(|signature| !seen.insert(&signature.keyid)) {
-        Some(twice) => Err(ErrorKind::DuplicateSignature(twice.keyid.clone()).into()),
+        Some(twice) => {
+            let keyid = KeyId::new(&shorten(twice.keyid.as_str()));
+            Err(ErrorKind::DuplicateSignature(keyid).into())
+        }
         None => Ok(signatures),
     }
 }

@@ -127,7 +127,7 @@ pub enum ErrorKind {
         delegator: RoleName,
     },
     /// A role that an earlier snapshot listed is gone (spec 5.5.5).
-    #[error("snapshot {snapshot} no longer lists {missing}, which an earlier one did")]
+    #[error("snapshot {snapshot} no longer lists {missing:?}, which an earlier one did")]
     RoleRemoved {
         /// The new snapshot's version.
         snapshot: u64,
@@ -143,7 +143,7 @@ pub enum ErrorKind {
         found: u64,
     },
     /// The metadata speaks another major version of the specification (spec 4.3).
-    #[error("it follows specification {0}, and this program reads 1.x")]
+    #[error("it follows specification {0:?}, and this program reads 1.x")]
     SpecVersion(String),
     /// Too few distinct keys signed (spec 5.3.4, 5.4.2, 5.5.3, 5.6.3).
     #[error("signed by {valid} of the {threshold} keys needed, as {by} demands")]

@@ -36,7 +36,8 @@ pub enum PublicKey {
 pub struct Key {
     keytype: String,
     scheme: String,
-    value: String,
+    /// `keyval.public` in canonical form; keys of unknown types may have none.
+    value: Option<Json>,
     value_extra: Extra,
     extra: Extra,
     public: Option<PublicKey>,
@@ -55,7 +56,7 @@ impl Key {
         Self {
             keytype: keytype.to_owned(),
             scheme: scheme.to_owned(),
-            value,
+            value: Some(Json::from_canonical(&quoted(&value))),
             value_extra: Extra::new(),
             extra: Extra::new(),
             public: Some(public.clone()),
@@ -65,7 +66,7 @@ impl Key {
     /// Reads a key object.
     ///
     /// # Errors
-    /// If `keytype`, `scheme` or `keyval.public` is missing or no string. An unknown type or a
+    /// If `keytype` or `scheme` is missing or no string, or `keyval` no object. An unknown type or a
     /// malformed value is no error: the key is carried, and [`Key::public`] is `None`.
     pub fn from_json(value: &serde_json::Value) -> Result<Self, Error> {
         let json = Json::from_value(value)?;
@@ -120,20 +121,23 @@ impl Key {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FieldError> {
-        let (mut keytype, mut scheme, mut value) = (None, None, None);
+        let (mut keytype, mut scheme, mut keyval, mut value) = (None, None, None, None::<Json>);
         let (mut value_extra, mut extra) = (Extra::new(), Extra::new());
         reader.object(|key, reader| {
             match &*key {
                 "keytype" => keytype = Some(reader.owned_string()?),
                 "scheme" => scheme = Some(reader.owned_string()?),
-                "keyval" => reader.object(|key, reader| {
-                    if key == "public" {
-                        value = Some(reader.owned_string()?);
-                    } else {
-                        value_extra.insert(key.into_owned(), reader.json());
-                    }
-                    Ok(())
-                })?,
+                "keyval" => {
+                    keyval = Some(());
+                    reader.object(|key, reader| {
+                        if key == "public" {
+                            value = Some(reader.json());
+                        } else {
+                            value_extra.insert(key.into_owned(), reader.json());
+                        }
+                        Ok(())
+                    })?;
+                }
                 _ => {
                     extra.insert(key.into_owned(), reader.json());
                 }
@@ -142,15 +146,17 @@ impl Key {
         })?;
         let keytype = required(keytype, "keytype")?;
         let scheme = required(scheme, "scheme")?;
-        // Keys of unknown types may keep their material elsewhere.
-        let public = value.as_deref().and_then(|value| decode(&keytype, &scheme, value));
-        Ok(Self { keytype, scheme, value: value.unwrap_or_default(), value_extra, extra, public })
+        required(keyval, "keyval")?;
+        // Keys of unknown types may keep their material elsewhere, or in another form.
+        let text = value.as_ref().and_then(|value| Reader::new(value.as_canonical()).owned_string().ok());
+        let public = text.and_then(|text| decode(&keytype, &scheme, &text));
+        Ok(Self { keytype, scheme, value, value_extra, extra, public })
     }
 
     pub(crate) fn write(&self, out: &mut String) {
-        let has_value = !self.value.is_empty() || self.public.is_some();
-        let public: (&str, &dyn Fn(&mut String)) = ("public", &|out| write_string(out, &self.value));
-        let value = if has_value { std::slice::from_ref(&public) } else { &[] };
+        let text = self.value.as_ref().map_or("", Json::as_canonical);
+        let public: (&str, &dyn Fn(&mut String)) = ("public", &|out| out.push_str(text));
+        let value = if self.value.is_some() { std::slice::from_ref(&public) } else { &[] };
         write_object(
             out,
             &self.extra,
@@ -186,6 +192,12 @@ fn decode(keytype: &str, scheme: &str, value: &str) -> Option<PublicKey> {
         _ => return None,
     };
     Some(public)
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    write_string(&mut out, text);
+    out
 }
 
 fn hex(value: &str) -> Option<Vec<u8>> {

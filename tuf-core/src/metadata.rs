@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::canonical::{Extra, write_string};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::reader::{Field, FieldError, Reader, required, write_object, write_time};
+use crate::reader::{Field, FieldError, Reader, required, shorten, write_object, write_time};
 use crate::role::TopLevel;
 
 /// The version of the specification that the builders write.
@@ -81,10 +81,30 @@ pub(crate) fn read<T: Metadata>(signed: &str, limits: &Limits) -> Result<T, Erro
     let mut parts = T::Parts::default();
     let (mut kind, mut spec_version, mut version, mut expires) = (None, None, None, None);
     let mut extra = Extra::new();
+    // First what decides how the rest is to be read: another kind or major version may have anything.
     Reader::new(signed).object(|key, reader| {
         match &*key {
             "_type" => kind = Some(reader.owned_string()?),
             "spec_version" => spec_version = Some(reader.owned_string()?),
+            _ => {
+                reader.raw();
+            }
+        }
+        Ok(())
+    })?;
+    let found = required(kind, "_type")?;
+    if found != T::KIND.name() {
+        return Err(ErrorKind::Type { expected: T::KIND.name(), found: shorten(&found) }.into());
+    }
+    let spec_version = required(spec_version, "spec_version")?;
+    if !readable_spec_version(&spec_version) {
+        return Err(ErrorKind::SpecVersion(shorten(&spec_version)).into());
+    }
+    Reader::new(signed).object(|key, reader| {
+        match &*key {
+            "_type" | "spec_version" => {
+                reader.raw();
+            }
             "version" => version = Some(reader.version()?),
             "expires" => expires = Some(reader.time()?),
             _ => {
@@ -95,14 +115,6 @@ pub(crate) fn read<T: Metadata>(signed: &str, limits: &Limits) -> Result<T, Erro
         }
         Ok(())
     })?;
-    let found = required(kind, "_type")?;
-    if found != T::KIND.name() {
-        return Err(ErrorKind::Type { expected: T::KIND.name(), found }.into());
-    }
-    let spec_version = required(spec_version, "spec_version")?;
-    if !readable_spec_version(&spec_version) {
-        return Err(ErrorKind::SpecVersion(spec_version).into());
-    }
     let header = Header {
         spec_version,
         version: required(version, "version")?,

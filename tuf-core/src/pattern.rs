@@ -78,22 +78,18 @@ fn class(pattern: &str) -> Option<(bool, &str, &str)> {
 }
 
 fn in_class(members: &str, character: char) -> bool {
-    let members: Vec<char> = members.chars().collect();
-    let mut index = 0;
-    while let Some(&low) = members.get(index) {
-        match (members.get(index + 1), members.get(index + 2)) {
-            (Some('-'), Some(&high)) => {
-                if (low..=high).contains(&character) {
-                    return true;
-                }
-                index += 3;
+    let mut members = members.chars();
+    while let Some(low) = members.next() {
+        let mut range = members.clone();
+        let high = match (range.next(), range.next()) {
+            (Some('-'), Some(high)) => {
+                members = range;
+                high
             }
-            _ => {
-                if low == character {
-                    return true;
-                }
-                index += 1;
-            }
+            _ => low,
+        };
+        if (low..=high).contains(&character) {
+            return true;
         }
     }
     false

@@ -21,12 +21,7 @@ pub struct FieldError {
 
 impl FieldError {
     pub(crate) fn new(expected: impl Into<Cow<'static, str>>, found: impl fmt::Display) -> Self {
-        let mut found = found.to_string();
-        if let Some((end, _)) = found.char_indices().nth(80) {
-            found.truncate(end);
-            found.push('…');
-        }
-        Self { path: Vec::new(), expected: expected.into(), found }
+        Self { path: Vec::new(), expected: expected.into(), found: shorten(&found.to_string()) }
     }
 
     pub(crate) fn missing(field: &'static str) -> Self {
@@ -34,7 +29,7 @@ impl FieldError {
     }
 
     pub(crate) fn at(mut self, field: &str) -> Self {
-        self.path.push(field.to_owned());
+        self.path.push(shorten(field));
         self
     }
 }
@@ -53,6 +48,14 @@ impl fmt::Display for FieldError {
 }
 
 impl std::error::Error for FieldError {}
+
+/// The first 80 characters, for messages: a hostile file must not fill the log.
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
 
 /// A cursor over canonical text.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::limits::Limits;
 use crate::role::{RoleName, TopLevel};
 use crate::snapshot::Snapshot;
 use crate::timestamp::Timestamp;
-use crate::trust::{Floor, FreshRoot, FreshSnapshot, FreshTimestamp, RootChain, TrustedSet};
+use crate::trust::{Authentic, Floor, FreshRoot, FreshSnapshot, FreshTimestamp, RootChain, TrustedSet};
 
 /// A file of the trusted store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,7 @@ impl StoredFile {
             Self::Targets => "targets.json".to_owned(),
             Self::FloorTimestamp => "floor/timestamp.json".to_owned(),
             Self::FloorSnapshot => "floor/snapshot.json".to_owned(),
-            Self::Delegated(role) => format!("delegated/{}", role.file_name(None)),
+            Self::Delegated(role) => format!("delegated/{}", role.store_name()),
         }
     }
 }
@@ -127,7 +127,8 @@ pub struct Refresh {
     roots: Batch,
     /// What the store's last complete view consists of, to write only what changed.
     stored: [Option<Arc<[u8]>>; 3],
-    floors_stored: [bool; 2],
+    /// The stored floors, likewise.
+    floors_stored: [Option<Arc<[u8]>>; 2],
 }
 
 #[derive(Debug)]
@@ -161,7 +162,7 @@ impl Refresh {
             state: State::RootHistory,
             roots: Batch::default(),
             stored: [None, None, None],
-            floors_stored: [false; 2],
+            floors_stored: [None, None],
         })
     }
 
@@ -215,13 +216,15 @@ impl Refresh {
     pub fn give(&mut self, bytes: Option<Vec<u8>>) -> Result<(), Error> {
         let bytes: Option<Arc<[u8]>> = bytes.map(Into::into);
         match &self.state {
-            State::RootHistory => match bytes.and_then(|bytes| self.chain.next(&bytes).ok()) {
-                Some(chain) => self.chain = chain,
-                None => self.state = State::RemoteRoot,
-            },
+            State::RootHistory => {
+                match bytes.filter(|_| self.chain.goes_on()).and_then(|bytes| self.chain.next(&bytes).ok()) {
+                    Some(chain) => self.chain = chain,
+                    None => self.state = State::RemoteRoot,
+                }
+            }
             State::RemoteRoot => self.remote_root(bytes)?,
             State::LoadFloorTimestamp(root) => {
-                self.floors_stored[0] = bytes.is_some();
+                self.floors_stored[0].clone_from(&bytes);
                 let seen = bytes.and_then(|bytes| root.authentic::<Timestamp>(&bytes).ok());
                 let root = root.clone();
                 self.raise_timestamp(seen);
@@ -236,7 +239,7 @@ impl Refresh {
             }
             State::LoadFloorSnapshot(root) => {
                 let root = root.clone();
-                self.floors_stored[1] = bytes.is_some();
+                self.floors_stored[1].clone_from(&bytes);
                 self.raise_snapshot(&root, bytes);
                 self.state = State::LoadSnapshot(root);
             }
@@ -291,7 +294,7 @@ impl Refresh {
     }
 
     fn remote_root(&mut self, bytes: Option<Arc<[u8]>>) -> Result<(), Error> {
-        if let Some(bytes) = bytes {
+        if let Some(bytes) = bytes.filter(|_| self.chain.goes_on()) {
             self.chain = self.chain.next(&bytes)?;
             let version = self.chain.root().header.version;
             self.roots.push(Change::Write(StoredFile::RootHistory(version), bytes));
@@ -305,7 +308,7 @@ impl Refresh {
         Ok(())
     }
 
-    fn raise_timestamp(&mut self, seen: Option<crate::trust::Authentic<Timestamp>>) {
+    fn raise_timestamp(&mut self, seen: Option<Authentic<Timestamp>>) {
         let floor = self.floor.timestamp.as_ref().map_or(0, |floor| floor.header.version);
         if let Some(seen) = seen.filter(|seen| seen.header.version > floor) {
             self.floor.timestamp = Some(seen);
@@ -314,7 +317,20 @@ impl Refresh {
 
     fn raise_snapshot(&mut self, root: &FreshRoot, bytes: Option<Arc<[u8]>>) {
         let Some(bytes) = bytes else { return };
-        let Ok(seen) = root.authentic::<Snapshot>(&bytes) else { return };
+        let seen = match root.authentic::<Snapshot>(&bytes) {
+            Ok(seen) => seen,
+            Err(error) => {
+                // The very snapshot that the timestamp names, no longer signed by the role's keys: they
+                // were replaced, which lifts the floor.
+                let named = |timestamp: &Authentic<Timestamp>| match &timestamp.snapshot.hashes {
+                    Some(_) => timestamp.snapshot.check(&bytes).is_ok(),
+                    None => error.version() == Some(timestamp.snapshot.version),
+                };
+                self.floor.snapshot_keys_replaced |= matches!(error.kind(), ErrorKind::Threshold { .. })
+                    && self.floor.timestamp.as_ref().is_some_and(named);
+                return;
+            }
+        };
         self.cached_snapshots.push(bytes);
         let floor = self.floor.snapshot.as_ref().map_or(0, |floor| floor.header.version);
         if seen.header.version > floor {
@@ -338,8 +354,8 @@ impl Refresh {
             write(StoredFile::Snapshot, set.snapshot().bytes(), stored_snapshot.as_ref());
             write(StoredFile::Targets, set.targets().bytes(), stored_targets.as_ref());
             for (file, present) in [
-                (StoredFile::FloorTimestamp, floors_stored[0]),
-                (StoredFile::FloorSnapshot, floors_stored[1]),
+                (StoredFile::FloorTimestamp, floors_stored[0].is_some()),
+                (StoredFile::FloorSnapshot, floors_stored[1].is_some()),
             ] {
                 if present {
                     roots.push(Change::Remove(file));
@@ -347,10 +363,11 @@ impl Refresh {
             }
             return (Some(set), roots);
         }
-        if let Some(timestamp) = &floor.timestamp {
+        let known = |bytes: &Arc<[u8]>| floors_stored.iter().flatten().any(|stored| stored == bytes);
+        if let Some(timestamp) = floor.timestamp.as_ref().filter(|timestamp| !known(timestamp.bytes())) {
             write(StoredFile::FloorTimestamp, timestamp.bytes(), stored_timestamp.as_ref());
         }
-        if let Some(snapshot) = &floor.snapshot {
+        if let Some(snapshot) = floor.snapshot.as_ref().filter(|snapshot| !known(snapshot.bytes())) {
             write(StoredFile::FloorSnapshot, snapshot.bytes(), stored_snapshot.as_ref());
         }
         (None, roots)

@@ -79,6 +79,21 @@ impl RoleName {
         version.map_or_else(|| format!("{name}.json"), |version| format!("{version}.{name}.json"))
     }
 
+    /// The name of the file in a store: as [`Self::file_name`], but also one that Windows and file
+    /// systems with names of 255 bytes can hold.
+    pub(crate) fn store_name(&self) -> String {
+        let name = percent_encode(&self.0);
+        if name.len() > 200 {
+            // Characters are never cut: what is left is ASCII.
+            let sum = data_encoding::HEXLOWER.encode(&crate::target_path::sha256(self.0.as_bytes()));
+            return format!("{}%{sum}.json", name.get(..100).unwrap_or_default());
+        }
+        if let Some(first) = name.bytes().next().filter(|_| crate::target_path::is_windows_device(&name)) {
+            return format!("%{first:02X}{}.json", name.get(1..).unwrap_or_default());
+        }
+        format!("{name}.json")
+    }
+
     /// The name under which snapshot metadata lists this role: unencoded (spec 4.4).
     #[must_use]
     pub fn snapshot_entry(&self) -> String {

@@ -24,8 +24,8 @@ const WINDOWS_DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conou
 
 impl TargetPath {
     /// Checks a path. Names that would leave a directory on any system are refused: absolute ones,
-    /// `.` and `..` and empty segments, backslashes, drive letters, Windows device names, control
-    /// characters, and segments over 255 bytes.
+    /// `.` and `..` and empty segments, backslashes, colons, trailing dots and spaces, Windows device
+    /// names, control characters, and segments over 255 bytes.
     ///
     /// # Errors
     /// [`PathError`] saying what is wrong with it.
@@ -98,18 +98,22 @@ fn problem(path: &str) -> Option<&'static str> {
         "" => Some("has an empty segment"),
         "." | ".." => Some("has a segment . or .."),
         long if long.len() > 255 => Some("has a segment over 255 bytes"),
-        drive if drive.as_bytes().get(1) == Some(&b':') => Some("names a drive"),
+        // A drive, or a stream of another file.
+        colon if colon.contains(':') => Some("holds a colon"),
+        // Windows drops these, so that "a/.. /b" would be "a/../b".
+        trailing if trailing.ends_with(['.', ' ']) => Some("has a segment that ends in a dot or a space"),
         other if is_windows_device(other) => Some("names a Windows device"),
         _ => None,
     })
 }
 
-fn is_windows_device(segment: &str) -> bool {
+pub(crate) fn is_windows_device(segment: &str) -> bool {
     let stem = segment.split(['.', ':']).next().unwrap_or_default().trim_end().to_ascii_lowercase();
     WINDOWS_DEVICES.contains(&&*stem)
         || ["com", "lpt"].iter().any(|port| {
-            stem.strip_prefix(port)
-                .is_some_and(|rest| matches!(rest, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9"))
+            stem.strip_prefix(port).is_some_and(|rest| {
+                matches!(rest, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³")
+            })
         })
 }
 

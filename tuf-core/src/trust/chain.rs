@@ -87,6 +87,12 @@ impl RootChain {
         self.root.header.version.saturating_add(1)
     }
 
+    /// Whether there is a version after this one: after 2^64-1 there is none, and that root is not its
+    /// own successor.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.root.header.version < u64::MAX
+    }
+
     /// The newest root so far.
     #[must_use]
     pub const fn root(&self) -> &Authentic<Root> {
@@ -117,6 +123,9 @@ pub struct Floor {
     pub timestamp: Option<Authentic<Timestamp>>,
     /// The newest snapshot seen.
     pub snapshot: Option<Authentic<Snapshot>>,
+    /// The snapshot of `timestamp` was signed by keys that are no longer the role's: its version is no
+    /// floor any more (spec 5.3.11).
+    pub snapshot_keys_replaced: bool,
 }
 
 /// The newest root, not expired.
@@ -158,8 +167,11 @@ impl FreshRoot {
                 // The same version again: what it says now does not count (spec 5.4.3).
                 timestamp = seen.clone();
             }
-            let snapshot = |found: u64| not_older(&timestamp, seen.snapshot.version, found);
-            snapshot(timestamp.snapshot.version).map_err(|error| error.in_role(timestamp.role_name()))?;
+            let (oldest, found) = (seen.snapshot.version, timestamp.snapshot.version);
+            if found < oldest && !floor.snapshot_keys_replaced {
+                let error = Error::new(ErrorKind::Rollback { floor: oldest, found });
+                return Err(error.in_role(&TopLevel::Snapshot.role()).at_version(found));
+            }
         }
         let timestamp = fresh(timestamp, self.now)?;
         Ok(FreshTimestamp { root: self.clone(), timestamp })
@@ -200,7 +212,7 @@ impl FreshTimestamp {
                             &snapshot,
                             ErrorKind::RoleRemoved {
                                 snapshot: snapshot.header.version,
-                                missing: file.to_owned(),
+                                missing: crate::reader::shorten(file),
                             },
                         ));
                     }

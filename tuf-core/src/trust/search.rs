@@ -86,19 +86,27 @@ impl Search {
     /// Takes a role that was verified before, for the same delegator in the same set.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] after too many roles.
+    /// [`ErrorKind::NotDelegated`] for another role than [`Search::step`] named; [`ErrorKind::Limit`] if
+    /// too many roles would follow.
     pub fn give_trusted(&mut self, role: &Trusted<Targets>) -> Result<(), Error> {
-        if let Some((delegator, name)) = self.pending.pop() {
-            self.visited.insert((delegator.role_name().clone(), name));
-            let limit = self.set.limits().visited_roles;
-            if usize::try_from(limit).is_ok_and(|limit| self.visited.len() > limit) {
-                self.pending.clear();
-                let kind = ErrorKind::Limit { what: "roles visited in one search", limit: limit.into() };
-                return Err(Error::new(kind).in_role(role.role_name()));
-            }
-            self.look_into(role);
+        let Some((delegator, name)) = self.pending.last() else { return Ok(()) };
+        if name != role.role_name() {
+            let kind = ErrorKind::NotDelegated { delegator: delegator.role_name().clone() };
+            return Err(Error::new(kind).in_role(role.role_name()));
         }
-        Ok(())
+        self.visited.insert((delegator.role_name().clone(), name.clone()));
+        self.pending.pop();
+        self.look_into(role);
+        let limit = self.set.limits().visited_roles;
+        match self.pending.last() {
+            Some((_, next)) if usize::try_from(limit).is_ok_and(|limit| self.visited.len() >= limit) => {
+                let kind = ErrorKind::Limit { what: "roles visited in one search", limit: limit.into() };
+                let error = Error::new(kind).in_role(next);
+                self.pending.clear();
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn look_into(&mut self, role: &Trusted<Targets>) {

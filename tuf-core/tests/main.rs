@@ -1,0 +1,11 @@
+//! Tests of the public API: one binary, so that the shared support is built and linked once.
+
+mod attacks;
+mod hostile;
+mod no_io;
+mod properties;
+mod regressions;
+mod roots;
+mod search;
+mod support;
+mod workflow;

@@ -1,0 +1,132 @@
+//! The client workflow: what is asked for, in which order, and what an interrupted refresh leaves.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::attacks::warm;
+use crate::support::{Client, Repo, Want, assert_refused, change_names, expiry};
+
+#[test]
+fn files_are_asked_for_in_the_order_of_trust_and_only_if_needed() {
+    let mut repo = Repo::new();
+    let mut client = repo.client();
+    let first = client.refresh(&repo.files);
+    assert_eq!(first.fetched, ["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"]);
+    assert_eq!(change_names(&first.batch), ["+timestamp.json", "+snapshot.json", "+targets.json"]);
+    let second = client.refresh(&repo.files);
+    assert_eq!(second.fetched, ["2.root.json", "timestamp.json"]);
+    assert!(second.batch.is_empty(), "nothing changed, nothing is written");
+    repo.release("dele");
+    repo.bump("targets");
+    repo.release("snapshot");
+    let third = client.refresh(&repo.files);
+    assert_eq!(third.fetched, ["2.root.json", "timestamp.json", "3.snapshot.json", "3.targets.json"]);
+}
+
+#[test]
+fn without_consistent_snapshots_only_roots_have_their_version_in_the_name() {
+    let mut repo = Repo::new();
+    repo.get("root")["consistent_snapshot"] = json!(false);
+    repo.publish();
+    repo.files.retain(|name, _| name.starts_with("1.root") || name.chars().all(|c| !c.is_ascii_digit()));
+    let mut client = repo.client();
+    assert!(client.get(&repo.files, "d/x.txt").0.unwrap().is_some());
+}
+
+/// The same version with other content: what came first holds (spec 5.4.3).
+#[test]
+fn a_timestamp_of_a_known_version_is_not_read_again() {
+    let mut repo = Repo::new();
+    let mut client = warm(&repo);
+    let before = client.store["timestamp.json"].clone();
+    repo.bump("targets");
+    repo.bump("snapshot");
+    repo.get("timestamp")["expires"] = expiry(700);
+    repo.publish();
+    let outcome = client.refresh(&repo.files);
+    assert_eq!(outcome.result.unwrap().snapshot().header.version, 1);
+    assert!(outcome.batch.is_empty());
+    assert_eq!(client.store["timestamp.json"], before);
+}
+
+/// What was seen counts as a floor, even where the view could not be completed.
+#[test]
+fn an_interrupted_refresh_raises_the_floor() {
+    for missing in ["snapshot", "targets"] {
+        let mut repo = Repo::new();
+        let mut client = warm(&repo);
+        repo.release("dele");
+        let second = repo.files.clone();
+        repo.release("dele");
+        let mut partial = repo.files.clone();
+        partial.remove(&repo.file_name(missing));
+        let view = client.view();
+        for _ in 0..2 {
+            let outcome = client.refresh(&partial);
+            assert_refused(&outcome.result.unwrap_err(), Want("Missing", missing, None), missing);
+            assert_eq!(client.view(), view, "the old view stays");
+        }
+        // Version 2 is newer than the view and older than what was seen.
+        let mut client = Client { store: client.store.clone(), ..Client::new(Arc::clone(&client.pinned)) };
+        let outcome = client.refresh(&second);
+        let want = Want("Rollback", "timestamp", Some("rollback"));
+        assert_refused(&outcome.result.unwrap_err(), want, missing);
+        let complete = client.refresh(&repo.files);
+        assert_eq!(complete.result.unwrap().timestamp().header.version, 3);
+        assert!(change_names(&complete.batch).contains(&"-floor/timestamp.json".to_owned()));
+        assert!(client.store.keys().all(|name| !name.starts_with("floor/")), "{missing}");
+    }
+}
+
+/// A failing refresh that learns nothing writes nothing.
+#[test]
+fn a_floor_is_written_once() {
+    let mut repo = Repo::new();
+    let mut client = warm(&repo);
+    repo.release("dele");
+    repo.files.remove(&repo.file_name("targets"));
+    assert_eq!(
+        change_names(&client.refresh(&repo.files).batch),
+        ["+floor/timestamp.json", "+floor/snapshot.json"]
+    );
+    assert!(client.refresh(&repo.files).batch.is_empty(), "the floor is stored already");
+}
+
+/// Local damage never stops a refresh, and is repaired by it.
+#[test]
+fn damaged_stored_files_are_as_good_as_absent() {
+    let repo = Repo::new();
+    let stored: Vec<String> = warm(&repo).store.into_keys().collect();
+    for name in stored.iter().map(String::as_str).chain(["floor/timestamp.json", "floor/snapshot.json"]) {
+        for damage in [&b""[..], b"{", &[0; 64], b"{\"signatures\":[],\"signed\":{}}"] {
+            let mut client = warm(&repo);
+            client.store.insert(name.to_owned(), damage.into());
+            assert!(client.get(&repo.files, "d/x.txt").0.unwrap().is_some(), "{name}");
+            let healed = client.store.get(name).is_none_or(|bytes| **bytes != *damage);
+            assert!(healed, "{name}");
+        }
+    }
+}
+
+/// Such a role would share files and rollback floors with the top-level one.
+#[test]
+fn no_delegated_role_has_the_name_of_a_top_level_one() {
+    for name in ["root", "timestamp", "snapshot", "targets"] {
+        let mut repo = Repo::new();
+        repo.delegations()["roles"][0]["name"] = json!(name);
+        repo.publish();
+        let error = repo.client().refresh(&repo.files).result.unwrap_err();
+        assert_refused(&error, Want("Field", "targets", Some("arbitrary-software")), name);
+    }
+}
+
+/// Nobody's `custom` decides anything.
+#[test]
+fn custom_changes_no_trust() {
+    let mut repo = Repo::new();
+    repo.get("targets")["targets"]["a.txt"]["custom"] = json!({"length": 9, "hashes": {}, "threshold": 0});
+    repo.publish();
+    let found = repo.client().get(&repo.files, "a.txt").0.unwrap().unwrap();
+    assert_eq!((found.file.length, found.role.as_str()), (1, "targets"));
+}

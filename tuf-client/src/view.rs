@@ -1,7 +1,7 @@
 //! One pinned snapshot of a repository. Everything found, read and downloaded through one view belongs
 //! together; a view never changes, and it fails once its metadata has expired.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +26,9 @@ struct Inner {
     set: TrustedSet,
     /// Delegated roles by delegator and name: authority belongs to the pair.
     roles: Mutex<HashMap<(RoleName, RoleName), Trusted<Targets>>>,
-    /// Fetched roles that the store does not have yet.
-    unsaved: Mutex<Batch>,
+    /// The bytes of fetched roles that the store does not have yet. Another delegator may ask for the
+    /// same role, with other keys.
+    unsaved: Mutex<BTreeMap<RoleName, Arc<[u8]>>>,
 }
 
 /// A target that was found, and who signed for it.
@@ -141,25 +142,32 @@ impl View {
         let meta = set.meta(role)?;
         let limit = set.limits().targets_bytes;
         let max = meta.length.map_or(limit, |length| length.min(limit));
-        let file = StoredFile::Delegated(role.clone());
-        let stored = self.0.client.store().peek(&file, max)?.map(Arc::from);
-        let trusted = match stored.and_then(|bytes| set.delegated(delegator, role, &bytes).ok()) {
+        let known = match lock(&self.0.unsaved).get(role).cloned() {
+            Some(bytes) => Some(bytes),
+            None => self.0.client.store().peek(&StoredFile::Delegated(role.clone()), max)?.map(Arc::from),
+        };
+        let trusted = match known.and_then(|bytes| set.delegated(delegator, role, &bytes).ok()) {
             Some(trusted) => trusted,
-            None => {
-                let version = set.root().consistent_snapshot.then_some(meta.version);
-                let name = role.file_name(version);
-                let client = &self.0.client;
-                let bytes = client.fetch_metadata(&name, max).await?;
-                let missing =
-                    || tuf_core::Error::from(tuf_core::ErrorKind::Missing(name.clone())).in_role(role);
-                let bytes: Arc<[u8]> = bytes.ok_or_else(missing)?.into();
-                let trusted =
-                    set.delegated(delegator, role, &bytes).map_err(|source| client.refused(&name, source))?;
-                lock(&self.0.unsaved).push(Change::Write(file, bytes));
-                trusted
-            }
+            None => self.fetch_role(delegator, role, meta.version, max).await?,
         };
         lock(&self.0.roles).insert(key, trusted.clone());
+        Ok(trusted)
+    }
+
+    async fn fetch_role(
+        &self,
+        delegator: &Trusted<Targets>,
+        role: &RoleName,
+        version: u64,
+        max: u64,
+    ) -> Result<Trusted<Targets>, Error> {
+        let Inner { client, set, unsaved, .. } = &*self.0;
+        let name = role.file_name(set.root().consistent_snapshot.then_some(version));
+        let missing = || tuf_core::Error::from(tuf_core::ErrorKind::Missing(name.clone())).in_role(role);
+        let bytes: Arc<[u8]> = client.fetch_metadata(&name, max).await?.ok_or_else(missing)?.into();
+        let trusted =
+            set.delegated(delegator, role, &bytes).map_err(|source| client.refused(&name, source))?;
+        lock(unsaved).insert(role.clone(), bytes);
         Ok(trusted)
     }
 
@@ -168,10 +176,12 @@ impl View {
     /// # Errors
     /// [`ErrorKind::Store`].
     pub async fn save(&self) -> Result<(), Error> {
-        let batch = std::mem::take(&mut *lock(&self.0.unsaved));
-        if batch.is_empty() {
+        let fetched = std::mem::take(&mut *lock(&self.0.unsaved));
+        if fetched.is_empty() {
             return Ok(());
         }
+        let write = |(role, bytes)| Change::Write(StoredFile::Delegated(role), bytes);
+        let batch = Batch::new(fetched.into_iter().map(write).collect());
         let store = Arc::clone(self.0.client.store());
         blocking(move || store.open()?.commit(&batch)).await
     }
@@ -269,17 +279,37 @@ impl View {
     /// # Errors
     /// As [`View::download`].
     pub async fn download_to(&self, target: &Target, destination: &Path) -> Result<(), Error> {
+        match self.stage(target, destination, |_| ()).await? {
+            Some(file) => blocking(move || file.finish()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Downloads and verifies a target into a temporary file beside its destination, for whoever wants many
+    /// to appear together. `None` if the destination has the right bytes already. `progress` is told the
+    /// length of every chunk.
+    ///
+    /// # Errors
+    /// As [`View::download`].
+    pub async fn stage(
+        &self,
+        target: &Target,
+        destination: &Path,
+        progress: impl Fn(u64),
+    ) -> Result<Option<Placed>, Error> {
         self.check_fresh()?;
         let (file, there) = (target.file.clone(), destination.to_owned());
         if blocking(move || Ok::<_, Error>(holds(&there, &file))).await? {
-            return Ok(());
+            progress(target.file.length);
+            return Ok(None);
         }
         let mut body = self.open(&self.wanted(target)).await?;
-        let mut file = Placed::create(destination, Access::Shared)?;
+        let mut placed = Placed::create(destination, Access::Shared)?;
         while let Some(chunk) = body.next().await? {
-            file.append(&chunk)?;
+            placed.append(&chunk)?;
+            progress(u64::try_from(chunk.len()).unwrap_or_default());
         }
-        blocking(move || file.finish()).await
+        Ok(Some(placed))
     }
 }
 

@@ -220,6 +220,8 @@ impl Error {
             | ErrorKind::Threshold { .. }
             | ErrorKind::Type { .. } => Attack::ArbitrarySoftware,
             ErrorKind::Expired { .. } => Attack::IndefiniteFreeze,
+            // A metadata file of another snapshot, or other bytes of a target.
+            ErrorKind::Length { .. } | ErrorKind::Hash { .. } if self.0.role.is_some() => Attack::MixAndMatch,
             ErrorKind::Length { .. } | ErrorKind::Hash { .. } => Attack::WrongSoftware,
             ErrorKind::Limit { .. } => Attack::EndlessData,
             ErrorKind::NotInSnapshot { .. } | ErrorKind::Version { .. } => Attack::MixAndMatch,

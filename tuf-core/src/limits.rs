@@ -12,17 +12,18 @@ pub struct Limits {
     pub root_bytes: u64,
     /// Bytes of `timestamp.json`. 16,384 as in python-tuf.
     pub timestamp_bytes: u64,
-    /// Bytes of a snapshot whose timestamp gives no length. 2,000,000 as in python-tuf: 16,384 hash
-    /// bins take 0.6 MB.
+    /// Bytes of a snapshot, whatever length the timestamp gives. 2,000,000 as in python-tuf: 16,384
+    /// hash bins take 0.6 MB.
     pub snapshot_bytes: u64,
-    /// Bytes of a targets file whose snapshot gives no length. 5,000,000 as in python-tuf: 16,384
+    /// Bytes of a targets file, whatever length the snapshot gives. 5,000,000 as in python-tuf: 16,384
     /// delegations by hash prefix take 3 MB.
     pub targets_bytes: u64,
     /// New roots followed in one refresh; the next refresh goes on from there. 256 as in python-tuf.
     pub root_rotations: u32,
     /// Targets roles visited in one search. 32 as in python-tuf.
     pub visited_roles: u32,
-    /// Entries in `signatures`. Tens at most in practice; the file limit alone would allow 40,000.
+    /// Entries in `signatures`, and with them the signatures that are verified for one file. Tens at most
+    /// in practice; webpki's budget is 100 as well.
     pub signatures: usize,
     /// Keys in one file. A root has tens, a file of delegations seldom more than hundreds.
     pub keys: usize,
@@ -43,7 +44,7 @@ impl Default for Limits {
             targets_bytes: 5_000_000,
             root_rotations: 256,
             visited_roles: 32,
-            signatures: 1_024,
+            signatures: 100,
             keys: 1_024,
             delegations: 65_536,
             json_depth: 64,

@@ -215,6 +215,12 @@ impl Refresh {
     /// Why the file is refused. The refresh is over then; [`Refresh::finish`] still says what to store.
     pub fn give(&mut self, bytes: Option<Vec<u8>>) -> Result<(), Error> {
         let bytes: Option<Arc<[u8]>> = bytes.map(Into::into);
+        let found = bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if let Step::Load { max, .. } | Step::Fetch { max, .. } = self.step()
+            && found > max
+        {
+            return Err(ErrorKind::Limit { what: "bytes in this file", limit: max }.into());
+        }
         match &self.state {
             State::RootHistory => {
                 match bytes.filter(|_| self.chain.goes_on()).and_then(|bytes| self.chain.next(&bytes).ok()) {

@@ -16,7 +16,6 @@ const ARBITRARY: Option<&str> = Some(Attack::ArbitrarySoftware.name());
 const FREEZE: Option<&str> = Some(Attack::IndefiniteFreeze.name());
 const MIX: Option<&str> = Some(Attack::MixAndMatch.name());
 const ROLLBACK: Option<&str> = Some(Attack::Rollback.name());
-const WRONG: Option<&str> = Some(Attack::WrongSoftware.name());
 
 /// A client that has seen the whole repository, its cached metadata included.
 pub(crate) fn warm(repo: &Repo) -> Client {
@@ -359,12 +358,12 @@ fn files_of_different_snapshots_do_not_mix() {
                 "hash" => {
                     let text = String::from_utf8(bytes).unwrap();
                     repo.files.insert(name, text.replacen('2', "3", 1).into_bytes().into());
-                    Want("Hash", role, WRONG)
+                    Want("Hash", role, MIX)
                 }
                 "length" => {
                     let short = bytes[..bytes.len() - 1].to_vec();
                     repo.files.insert(name, short.into());
-                    Want("Length", role, WRONG)
+                    Want("Length", role, MIX)
                 }
                 "version" => {
                     repo.patch(role, |signed| signed["version"] = json!(7));

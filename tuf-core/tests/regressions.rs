@@ -88,7 +88,7 @@ fn cve_2020_6174_one_key_counts_once() {
 /// At most one verification for each authorised key, so that the number of signatures costs nothing.
 #[test]
 fn cve_2020_6173_junk_signatures_cost_nothing() {
-    for (count, accepted) in [(1_000, true), (5_000, false)] {
+    for (count, accepted) in [(90, true), (5_000, false)] {
         let mut repo = Repo::new();
         repo.tamper("targets", move |file| {
             let signatures = file["signatures"].as_array_mut().unwrap();

@@ -27,25 +27,29 @@ pub(crate) async fn download(
     let paths: Result<Vec<_>, _> = targets.iter().map(TargetPath::new).collect();
     let paths = paths.map_err(Error::from)?;
     let bar = bar(out);
-    let (done, placed) = open::client(global)?
+    let (done, staged) = open::client(global)?
         .with_view(async |view: View| {
             let targets: Vec<Target> =
                 stream::iter(&paths).map(|path| view.require(path)).buffered(PARALLEL).try_collect().await?;
             view.save().await?;
             bar.reset();
             bar.set_length(targets.iter().map(|target| target.file.length).sum());
-            let placed: Vec<Placed> = stream::iter(&targets)
-                .map(|target| fetch(&view, target, directory, &bar))
+            let staged: Vec<(PathBuf, Option<Placed>)> = stream::iter(&targets)
+                .map(|target| async {
+                    let destination = checked_join(directory, target.path.as_str())?;
+                    let placed = view.stage(target, &destination, |bytes| bar.inc(bytes)).await?;
+                    Ok::<_, Error>((destination, placed))
+                })
                 .buffered(PARALLEL)
                 .try_collect()
                 .await?;
-            Ok((targets, placed))
+            Ok((targets, staged))
         })
         .await?;
-    let files: Vec<PathBuf> = placed.iter().map(|file| file.destination().to_owned()).collect();
+    let (files, placed): (Vec<PathBuf>, Vec<Option<Placed>>) = staged.into_iter().unzip();
     let commit = tokio::task::spawn_blocking(move || {
         let mut batch = WriteBatch::new(Access::Shared);
-        for file in placed {
+        for file in placed.into_iter().flatten() {
             batch.place(file);
         }
         batch.commit()
@@ -65,18 +69,6 @@ pub(crate) async fn download(
     };
     out.result(text, json)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// One target in a temporary file beside its destination, verified.
-async fn fetch(view: &View, target: &Target, directory: &Path, bar: &ProgressBar) -> Result<Placed, Error> {
-    let destination = checked_join(directory, target.path.as_str())?;
-    let mut body = view.open(&view.wanted(target)).await?;
-    let mut file = Placed::create(&destination, Access::Shared)?;
-    while let Some(chunk) = body.next().await? {
-        file.append(&chunk)?;
-        bar.inc(u64::try_from(chunk.len()).unwrap_or_default());
-    }
-    Ok(file)
 }
 
 /// Drawn on a terminal only.

@@ -67,8 +67,10 @@ impl Changes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Renewal {
-    /// Those whose signing period is over.
-    Due,
+    /// Every role whose signing period is over.
+    All,
+    /// Of the online roles (hash bins, snapshot, timestamp), those whose signing period is over.
+    Online,
     /// None but what a change needs.
     None,
 }
@@ -192,7 +194,7 @@ impl<'a> Transaction<'a> {
     fn is_due(&self, expires: DateTime<Utc>, kind: RoleKind, renewal: Renewal) -> Result<bool, Error> {
         let role = self.repository.config.role(kind)?;
         let left = role.expires.delta() - role.renew_after();
-        Ok(renewal == Renewal::Due && expires - self.now <= left)
+        Ok(renewal != Renewal::None && expires - self.now <= left)
     }
 
     /// When a role signed now expires. Bins are spread over a sixth of their period, so that thousands do
@@ -316,8 +318,8 @@ impl<'a> Transaction<'a> {
             by_role.entry(published.owner_of(path)).or_default().push((path, file));
         }
         let roles: BTreeSet<RoleName> = match renewal {
-            Renewal::Due => published.listing_roles().into_iter().collect(),
             Renewal::None => by_role.keys().cloned().collect(),
+            Renewal::All | Renewal::Online => published.listing_roles().into_iter().collect(),
         };
         for role in roles {
             let before = published.listing_role(&role)?;
@@ -332,7 +334,7 @@ impl<'a> Transaction<'a> {
 
     /// Targets and bins, if they are due. In production their keys are elsewhere; then an event signs them.
     fn renew_offline(&mut self, published: &Published, renewal: Renewal) -> Result<(), Error> {
-        let Some((bins, _)) = published.bins() else { return Ok(()) };
+        let Some((bins, _)) = published.bins().filter(|_| renewal == Renewal::All) else { return Ok(()) };
         if self.is_due(bins.header.expires, RoleKind::Bins, renewal)? {
             self.sign_targets(bins.role_name(), RoleKind::Bins, bins.value().clone())?;
         }

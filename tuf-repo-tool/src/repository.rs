@@ -1,5 +1,6 @@
 //! A repository's directory, and what it has published.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -236,6 +237,27 @@ impl Published {
     /// # Errors
     /// [`Error::Published`].
     pub fn find(&self, path: &TargetPath) -> Result<Option<TargetFile>, Error> {
-        Ok(self.listing_role(&self.owner_of(path))?.targets.get(path).cloned())
+        Ok(self.find_all([path])?.remove(path))
+    }
+
+    /// What is signed of these targets; those that are not signed are left out. Every role is read once.
+    ///
+    /// # Errors
+    /// [`Error::Published`].
+    pub fn find_all<'p>(
+        &self,
+        paths: impl IntoIterator<Item = &'p TargetPath>,
+    ) -> Result<BTreeMap<&'p TargetPath, TargetFile>, Error> {
+        let mut by_role: BTreeMap<RoleName, Vec<&TargetPath>> = BTreeMap::new();
+        for path in paths {
+            by_role.entry(self.owner_of(path)).or_default().push(path);
+        }
+        let mut found = BTreeMap::new();
+        for (role, paths) in by_role {
+            let role = self.listing_role(&role)?;
+            let signed = |path| Some((path, role.targets.get(path)?.clone()));
+            found.extend(paths.into_iter().filter_map(signed));
+        }
+        Ok(found)
     }
 }

@@ -83,10 +83,15 @@ async fn the_child_is_ended_when_the_listener_dies() {
     assert_eq!((exit_code(status), died.is_some()), (143, true));
 }
 
-/// Not a test by itself: the process that [`a_signal_to_run_is_passed_on`] signals.
+/// Set in the process that [`a_signal_to_run_is_passed_on`] starts and signals.
+const SIGNALLED: &str = "TUF_CLIENT_TEST_SIGNALLED";
+
+/// By itself it does nothing; in the process above it is what is signalled.
 #[tokio::test]
-#[ignore = "started by another test"]
 async fn runs_a_child_that_traps_signals() {
+    if crate::env::var(SIGNALLED).is_none() {
+        return;
+    }
     let script = "trap 'exit 7' TERM; trap 'exit 8' HUP; trap 'exit 9' INT; echo ready; sleep 60 & wait";
     let outcome = shell(script, &[]).await;
     std::process::exit(outcome.exit_code());
@@ -99,7 +104,8 @@ async fn a_signal_to_run_is_passed_on() {
 
     for (signal, expected) in [(Signal::TERM, 7), (Signal::HUP, 8), (Signal::INT, 9)] {
         let mut run = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "run::tests::runs_a_child_that_traps_signals"])
+            .args(["--exact", "--nocapture", "run::tests::runs_a_child_that_traps_signals"])
+            .env(SIGNALLED, "1")
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::piped())
             .kill_on_drop(true)

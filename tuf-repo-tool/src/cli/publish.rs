@@ -14,13 +14,13 @@ pub(crate) async fn publish(repository: &Repository, output: &Output) -> Result<
     let mut passphrases = Passphrases::from_environment();
     let outcome = publish_changes(repository, &lock, &mut passphrases, &changes, Renewal::None).await?;
     state.clear_staged().await?;
-    print(&outcome, output);
+    print(&outcome, "nothing to publish", output);
     Ok(())
 }
 
 pub(crate) async fn renew(repository: &Repository, output: &Output) -> Result<(), Failure> {
     let outcome = renew_due(repository, &mut Passphrases::from_environment()).await?;
-    print(&outcome, output);
+    print(&outcome, "nothing is due", output);
     Ok(())
 }
 
@@ -30,17 +30,19 @@ pub(crate) async fn renew_due(
     passphrases: &mut Passphrases,
 ) -> Result<Outcome, tuf_repo_tool::Error> {
     let lock = repository.lock()?;
-    // What clients need every day comes first: a root that cannot be signed here must not stop it.
-    let outcome = publish_changes(repository, &lock, passphrases, &Changes::default(), Renewal::Due).await?;
+    let nothing = Changes::default();
+    // What clients need every day comes first: a role that cannot be signed here must not stop it.
+    let online = publish_changes(repository, &lock, passphrases, &nothing, Renewal::Online).await?;
+    let offline = publish_changes(repository, &lock, passphrases, &nothing, Renewal::All).await?;
     if let Some(published) = repository.published()? {
         renew_root(repository, &lock, &published, passphrases)?;
     }
-    Ok(outcome)
+    Ok(if offline == Outcome::Nothing { online } else { offline })
 }
 
-pub(crate) fn print(outcome: &Outcome, output: &Output) {
+fn print(outcome: &Outcome, nothing: &str, output: &Output) {
     let Outcome::Published(summary) = outcome else {
-        output.result(&serde_json::json!({"published": false}), "nothing to publish");
+        output.result(&serde_json::json!({"published": false}), nothing);
         return;
     };
     let signed: Vec<_> = summary

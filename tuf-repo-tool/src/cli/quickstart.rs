@@ -65,5 +65,19 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
 /// What a person types next.
 fn next_command(directory: &Path, project: &str, listen: std::net::SocketAddr) -> String {
     let root = directory.join("root.json");
-    format!("tuf-client --root {} --url http://{listen} run -- pip install {project}", root.display())
+    format!("{} --root {} --url http://{listen} run -- pip install {project}", client(), root.display())
+}
+
+/// How to call the client from here: by its name, by its path, or through cargo.
+fn client() -> String {
+    let name = format!("tuf-client{}", std::env::consts::EXE_SUFFIX);
+    let path = tuf_client::env::var("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|directory| directory.join(&name).is_file()) {
+        return "tuf-client".to_owned();
+    }
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name(&name));
+    match beside.filter(|beside| beside.is_file()) {
+        Some(beside) => beside.display().to_string(),
+        None => "cargo run --release --bin tuf-client --".to_owned(),
+    }
 }

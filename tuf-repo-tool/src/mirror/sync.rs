@@ -409,10 +409,11 @@ impl Worker<'_> {
                 changes.remove(path);
             }
         }
-        for (path, file) in targets {
-            let signed = self.published.map(|published| published.find(&path)).transpose()?.flatten();
-            if signed.as_ref() != Some(&file) {
-                changes.set(path, file);
+        let signed = self.published.map(|published| published.find_all(targets.keys())).transpose()?;
+        let signed = signed.unwrap_or_default();
+        for (path, file) in &targets {
+            if signed.get(path) != Some(file) {
+                changes.set(path.clone(), file.clone());
             }
         }
         Ok(changes)

@@ -4,8 +4,9 @@
 
 use data_encoding::HEXLOWER;
 
-use crate::canonical::{Extra, write_string};
+use crate::canonical::write_string;
 use crate::delegation::{Delegation, Scope, read_name};
+use crate::json::Extra;
 use crate::keys::{RoleKeys, RoleKeysReader};
 use crate::limits::Limits;
 use crate::reader::{FieldError, Reader, required, write_object};

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use data_encoding::HEXLOWER;
 
 use crate::bins::SuccinctBins;
-use crate::canonical::{Extra, write_string};
+use crate::canonical::write_string;
+use crate::json::Extra;
 use crate::keys::{Keys, RoleKeys, RoleKeysReader, at_most, read_keys, write_keys};
 use crate::limits::Limits;
 use crate::pattern;

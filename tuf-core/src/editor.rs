@@ -21,9 +21,9 @@
 
 use data_encoding::HEXLOWER;
 
-use crate::canonical::Extra;
 use crate::envelope::{Envelope, Signature};
 use crate::error::Error;
+use crate::json::Extra;
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::metadata::{self, Metadata};

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
-use crate::canonical::{self, Extra, Json, to_wire, write_string};
+use crate::canonical::{self, to_wire, write_string};
 use crate::error::{Error, ErrorKind};
+use crate::json::{Extra, Json};
 use crate::limits::Limits;
 use crate::reader::{FieldError, Reader, required, shorten, write_array, write_object};
 use crate::role::KeyId;

@@ -6,9 +6,10 @@
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
-use crate::canonical::{Extra, Json, JsonError, write_string};
+use crate::canonical::{JsonError, write_string};
 use crate::crypto;
 use crate::error::Error;
+use crate::json::{Extra, Json};
 use crate::reader::{FieldError, Reader, required, write_object};
 use crate::role::KeyId;
 

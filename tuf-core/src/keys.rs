@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::canonical::{Extra, write_string};
+use crate::canonical::write_string;
+use crate::json::Extra;
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::reader::{FieldError, Reader, required, write_array, write_map};

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::canonical::{Extra, write_string};
+use crate::canonical::write_string;
 use crate::error::{Error, ErrorKind};
+use crate::json::Extra;
 use crate::limits::Limits;
 use crate::reader::{Field, FieldError, Reader, required, shorten, write_object, write_time};
 use crate::role::TopLevel;

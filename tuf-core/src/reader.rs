@@ -9,7 +9,7 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use crate::canonical::{Extra, Json};
+use crate::json::{Extra, Json};
 
 /// A field that is missing, of the wrong type, or impossible.
 #[derive(Clone, Debug, PartialEq, Eq)]

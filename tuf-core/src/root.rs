@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::canonical::Extra;
+use crate::json::Extra;
 use crate::key::Key;
 use crate::keys::{Keys, RoleKeys, RoleKeysReader, read_keys, write_keys};
 use crate::limits::Limits;

@@ -3,9 +3,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::canonical::Extra;
 use crate::error::{Error, ErrorKind};
 use crate::hashes::{Checker, Hashes};
+use crate::json::Extra;
 use crate::keys::at_most;
 use crate::limits::Limits;
 use crate::metadata::{Header, Metadata, sealed};

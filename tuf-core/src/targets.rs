@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::canonical::{Extra, Json};
 use crate::delegation::Delegations;
 use crate::hashes::Hashes;
+use crate::json::{Extra, Json};
 use crate::limits::Limits;
 use crate::metadata::{Header, Metadata, sealed};
 use crate::reader::{Field, FieldError, Reader, required, write_map, write_object};

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::canonical::Extra;
+use crate::json::Extra;
 use crate::limits::Limits;
 use crate::metadata::{Header, Metadata, sealed};
 use crate::reader::{FieldError, Reader, required, write_object};

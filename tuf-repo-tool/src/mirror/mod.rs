@@ -1,5 +1,6 @@
 //! Mirroring PyPI, or any index that speaks the Simple Repository API.
 
+mod files;
 pub mod pip_settings;
 pub mod select;
 mod sync;

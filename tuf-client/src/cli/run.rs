@@ -28,7 +28,9 @@ pub(crate) async fn run(
         error => Failure::new(tuf_client::chain(&error)),
     })?;
     for refusal in &outcome.refusals {
-        let attack = refusal.attack.map(|attack| format!(" ({attack})")).unwrap_or_default();
+        // Most reasons end with the attack already.
+        let unnamed = refusal.attack.filter(|attack| !refusal.why.contains(attack));
+        let attack = unnamed.map(|attack| format!(" ({attack})")).unwrap_or_default();
         let times = if refusal.times > 1 { format!(", {} times", refusal.times) } else { String::new() };
         let (what, why) = (&refusal.what, &refusal.why);
         out.insist(&format!("{ERROR}refused:{ERROR:#} {what}: {why}{attack}{times}"));

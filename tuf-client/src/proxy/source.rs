@@ -103,10 +103,6 @@ impl Upstream for Client {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = if error.is_refusal() { Kind::Verification } else { Kind::Unavailable };
-        let why = match error.hint() {
-            Some(hint) => format!("{error} ({hint})"),
-            None => error.to_string(),
-        };
-        Self { kind, why, attack: error.attack() }
+        Self { kind, why: error.to_string(), attack: error.attack() }
     }
 }

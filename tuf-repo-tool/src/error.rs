@@ -138,7 +138,11 @@ impl Error {
 
     /// Whether the tool refused something as unsafe, as opposed to failing.
     #[must_use]
-    pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Check { .. } | Self::StagedFile { .. } | Self::Published(_) | Self::Upstream(_))
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Client(error) => error.is_refusal(),
+            Self::Check { .. } | Self::StagedFile { .. } | Self::Published(_) | Self::Upstream(_) => true,
+            _ => false,
+        }
     }
 }

@@ -93,6 +93,9 @@ pub fn init(
         for key in &role.keys {
             let path = key.path(directory);
             if path.exists() {
+                if !file::public_path(&path).exists() {
+                    file::complete(&path, passphrases)?;
+                }
                 continue;
             }
             let passphrase = if options.encrypted { Some(passphrases.choose(kind.name())?) } else { None };

@@ -50,6 +50,12 @@ impl Changes {
         self.0.iter().map(|(path, file)| (path, file.as_ref()))
     }
 
+    /// Whether a path is to be changed.
+    #[must_use]
+    pub fn contains(&self, path: &TargetPath) -> bool {
+        self.0.contains_key(path)
+    }
+
     /// Whether there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -325,7 +331,8 @@ impl<'a> Transaction<'a> {
             let before = published.listing_role(&role)?;
             let mut value = before.value().clone();
             let changed = self.apply(&mut value, by_role.remove(&role).unwrap_or_default());
-            if changed || self.is_due(before.header.expires, kind, renewal)? {
+            let renews = kind == RoleKind::BinN || renewal == Renewal::All;
+            if changed || (renews && self.is_due(before.header.expires, kind, renewal)?) {
                 self.sign_targets(&role, kind, value)?;
             }
         }

@@ -31,6 +31,8 @@ pub fn prepare(
         let options = InitOptions { encrypted: false, ..InitOptions::default() };
         init(directory, &options, passphrases)?
     };
+    let lock = repository.lock()?;
+    repository.reload()?;
     for project in projects {
         repository.config.mirror.projects.insert(project.to_string(), ProjectConfig::new(latest));
     }
@@ -38,6 +40,7 @@ pub fn prepare(
         repository.config.mirror.upstream = Some(upstream.clone());
     }
     repository.config.save(directory)?;
+    drop(lock);
     Ok(repository)
 }
 

@@ -48,6 +48,15 @@ impl Repository {
         Ok(Self { config: Config::load(directory)?, directory: directory.to_owned() })
     }
 
+    /// Reads the settings again: whoever held the lock before may have changed them.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub fn reload(&mut self) -> Result<(), Error> {
+        self.config = Config::load(&self.directory)?;
+        Ok(())
+    }
+
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Path {

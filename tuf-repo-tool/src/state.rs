@@ -122,6 +122,24 @@ impl State {
         Ok(changes)
     }
 
+    /// Forgets staged changes of these paths.
+    ///
+    /// # Errors
+    /// [`Error::State`].
+    pub async fn unstage(&self, paths: &[&TargetPath]) -> Result<(), Error> {
+        let run = async {
+            let mut transaction = self.pool.begin().await?;
+            for path in paths {
+                sqlx::query("delete from staged where path = $1")
+                    .bind(path.as_str())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await
+        };
+        run.await.map_err(|error| self.failed(error))
+    }
+
     /// Forgets staged changes that were published.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ pub(crate) async fn run(
     match command {
         Command::Add { projects, latest } => {
             let _lock = repository.lock()?;
+            repository.reload()?;
             let config = ProjectConfig::new(latest.and_then(|latest| usize::try_from(latest).ok()));
             for project in names(&projects)? {
                 repository.config.mirror.projects.insert(project.to_string(), config.clone());
@@ -54,6 +55,7 @@ pub(crate) async fn run(
         }
         Command::Remove { projects } => {
             let _lock = repository.lock()?;
+            repository.reload()?;
             for project in names(&projects)? {
                 if repository.config.mirror.projects.remove(project.as_str()).is_none() {
                     return Err(Failure::Message(format!("{project} is not mirrored"), None));
@@ -62,7 +64,7 @@ pub(crate) async fn run(
             save(&repository, output)
         }
         Command::Sync { upstream, no_publish } => {
-            let failed = run_sync(&repository, upstream, output).await?;
+            let failed = run_sync(&mut repository, upstream, output).await?;
             if !no_publish {
                 publish::publish(&repository, output).await?;
             }
@@ -111,12 +113,13 @@ pub(crate) fn upstream(
 
 /// Syncs and reports; true if some project failed.
 pub(crate) async fn run_sync(
-    repository: &Repository,
+    repository: &mut Repository,
     given: Option<Url>,
     output: &Output,
 ) -> Result<bool, Failure> {
     let upstream = upstream(given, repository, output)?;
     let lock = repository.lock()?;
+    repository.reload()?;
     let state = open_state(repository).await?;
     let progress = output.progress();
     let report = sync(repository, &lock, &state, &upstream, &|event| progress.event(event)).await;
@@ -145,7 +148,7 @@ fn print(report: &Report, output: &Output) -> bool {
                     Error::Upstream(_) => Some("what is published of this project stays as it is".to_owned()),
                     other => other.hint(),
                 };
-                output.error(&format!("{project}: {}", tuf_client::chain(error)), hint.as_deref());
+                output.complain(&format!("{project}: {}", tuf_client::chain(error)), hint.as_deref());
             }
         }
     }

@@ -63,16 +63,22 @@ impl Output {
         let _ = writeln!(anstream::stderr(), "{style}warning{style:#}: {text}");
     }
 
+    /// Why the command failed.
     pub(crate) fn error(&self, message: &str, hint: Option<&str>) {
+        self.complain(message, hint);
+        if self.json {
+            let document = serde_json::json!({"error": {"message": message, "hint": hint}});
+            let _ = writeln!(anstream::stdout(), "{document}");
+        }
+    }
+
+    /// What failed in a part of the work, whose result is still to come.
+    pub(crate) fn complain(&self, message: &str, hint: Option<&str>) {
         let style = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
         let mut stderr = anstream::stderr();
         let _ = writeln!(stderr, "{style}error{style:#}: {message}");
         if let Some(hint) = hint {
             let _ = writeln!(stderr, "hint: {hint}");
-        }
-        if self.json {
-            let document = serde_json::json!({"error": {"message": message, "hint": hint}});
-            let _ = writeln!(anstream::stdout(), "{document}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! `tuf-repo publish` and `tuf-repo renew`.
 
-use tuf_repo_tool::Repository;
 use tuf_repo_tool::keys::Passphrases;
 use tuf_repo_tool::publish::{Changes, Outcome, Renewal, publish as publish_changes, renew_root};
+use tuf_repo_tool::{Error, Repository};
+
+use std::process::ExitCode;
 
 use super::output::size;
 use super::{Failure, Output, open_state};
@@ -19,25 +21,34 @@ pub(crate) async fn publish(repository: &Repository, output: &Output) -> Result<
 }
 
 pub(crate) async fn renew(repository: &Repository, output: &Output) -> Result<(), Failure> {
-    let outcome = renew_due(repository, &mut Passphrases::from_environment()).await?;
+    let (outcome, unsigned) = renew_due(repository, &mut Passphrases::from_environment()).await?;
     print(&outcome, "nothing is due", output);
-    Ok(())
+    unsigned.map_or(Ok(()), |error| {
+        output.complain(&tuf_client::chain(&error), error.hint().as_deref());
+        Err(Failure::Reported(ExitCode::FAILURE))
+    })
 }
 
-/// Signs again what is due, root included; staged changes wait for `publish`.
+/// Signs again what is due, root included; staged changes wait for `publish`. Also says why an offline role
+/// that is due was not signed: that must not stop what clients need every day.
 pub(crate) async fn renew_due(
     repository: &Repository,
     passphrases: &mut Passphrases,
-) -> Result<Outcome, tuf_repo_tool::Error> {
+) -> Result<(Outcome, Option<Error>), Error> {
     let lock = repository.lock()?;
     let nothing = Changes::default();
-    // What clients need every day comes first: a role that cannot be signed here must not stop it.
-    let online = publish_changes(repository, &lock, passphrases, &nothing, Renewal::Online).await?;
-    let offline = publish_changes(repository, &lock, passphrases, &nothing, Renewal::All).await?;
-    if let Some(published) = repository.published()? {
-        renew_root(repository, &lock, &published, passphrases)?;
+    // From the root down: below an expired role, nothing could be published.
+    let root = match repository.published()? {
+        Some(published) => renew_root(repository, &lock, &published, passphrases).err(),
+        None => None,
+    };
+    match publish_changes(repository, &lock, passphrases, &nothing, Renewal::All).await {
+        Ok(outcome) => Ok((outcome, root)),
+        Err(error) => {
+            let online = publish_changes(repository, &lock, passphrases, &nothing, Renewal::Online).await?;
+            Ok((online, root.or(Some(error))))
+        }
     }
-    Ok(if offline == Outcome::Nothing { online } else { offline })
 }
 
 fn print(outcome: &Outcome, nothing: &str, output: &Output) {

@@ -36,9 +36,12 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let projects = names(&args.projects)?;
     let latest = usize::try_from(args.latest).ok();
     let mut passphrases = Passphrases::from_environment();
-    let repository = prepare(&args.directory, &projects, latest, args.upstream.as_ref(), &mut passphrases)?;
-    let failed = run_sync(&repository, None, output).await?;
+    let mut repository =
+        prepare(&args.directory, &projects, latest, args.upstream.as_ref(), &mut passphrases)?;
+    let failed = run_sync(&mut repository, None, output).await?;
     publish::publish(&repository, output).await?;
+    // One that slept for days has expired.
+    publish::renew_due(&repository, &mut passphrases).await?;
     let verified = verify(&repository).await?;
     output.say(&format!(
         "verified as a new client: {} targets, {}, every byte",

@@ -56,14 +56,17 @@ async fn keep_renewing(repository: &Repository, passphrases: &mut Passphrases, o
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
         match renew_due(repository, passphrases).await {
-            Ok(outcome) => report(&outcome, output),
+            Ok(renewed) => report(&renewed, output),
             // A sync may hold the lock: the next minute is early enough.
             Err(error) => output.warn(&format!("not renewed: {}", tuf_client::chain(&error))),
         }
     }
 }
 
-fn report(outcome: &Outcome, output: &Output) {
+fn report((outcome, unsigned): &(Outcome, Option<tuf_repo_tool::Error>), output: &Output) {
+    if let Some(error) = unsigned {
+        output.warn(&format!("not renewed: {}", tuf_client::chain(error)));
+    }
     if let Outcome::Published(summary) = outcome {
         output.say(&format!("renewed: timestamp {}, snapshot {}", summary.timestamp, summary.snapshot));
     }

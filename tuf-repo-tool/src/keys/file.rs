@@ -76,6 +76,16 @@ pub fn import(
     write(path, &unlock(source, passphrases)?, passphrase)
 }
 
+/// Writes the public half of the private key in `path`, whose generation was interrupted before that.
+///
+/// # Errors
+/// Those of [`open`], and [`KeyError::AlreadyExists`].
+pub fn complete(path: &Path, passphrases: &mut Passphrases) -> Result<Key, KeyError> {
+    let (_, key) = signer_of(path, &unlock(path, passphrases)?)?;
+    write_public(path, &key)?;
+    Ok(key)
+}
+
 /// Reads and unlocks the private key in `path`.
 ///
 /// # Errors
@@ -203,10 +213,15 @@ fn write(path: &Path, document: &SecretDocument, passphrase: Option<&Passphrase>
         None => document.to_pem(PLAIN_LABEL, LineEnding::LF),
     };
     let pem = pem.map_err(|_| failed())?;
-    let listed = key.to_json().map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
     created(path, durable::create_private(path, pem.as_bytes()))?;
-    created(&beside, durable::create_new(&beside, format!("{listed}\n").as_bytes()))?;
+    write_public(path, &key)?;
     Ok(key)
+}
+
+fn write_public(path: &Path, key: &Key) -> Result<(), KeyError> {
+    let beside = public_path(path);
+    let listed = key.to_json().map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
+    created(&beside, durable::create_new(&beside, format!("{listed}\n").as_bytes()))
 }
 
 fn created(path: &Path, outcome: Result<Created, DurableError>) -> Result<(), KeyError> {

@@ -1,7 +1,7 @@
 //! Files of a mirror: fetched, hashed, and put in place under their signed names. Nothing refers to them
 //! before they are published, and nothing is ever under its final name before its hash is known.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use ring::digest;
@@ -9,6 +9,7 @@ use tuf_client::durable::{self, Access, Placed};
 use tuf_client::simple::{
     CoreMetadata, DistFile, DistKind, Layout, PageFile, ProjectName, SignedFile, SignedPage,
 };
+use tuf_client::transport::{TransportError, TransportErrorKind};
 use tuf_core::Hashes;
 use url::Url;
 
@@ -53,18 +54,13 @@ impl Files<'_> {
         if let (Some(known), Some(found)) = (known, file.sha256)
             && known.sha256 != found
         {
-            return Err(UpstreamError::Replaced {
-                filename: file.filename.clone(),
-                mirrored: HEXLOWER.encode(&known.sha256),
-                found: HEXLOWER.encode(&found),
-            }
-            .into());
+            return Err(replaced(file, known, found));
         }
         // Without a hash on the page, a file under the same name is taken to be the same, as PyPI never
         // reuses one.
         let mut fetched = match known.filter(|known| self.is_in_place(known)) {
             Some(known) => Fetched { signed: known.clone(), metadata: None, new: false, note: None },
-            None => self.fetch(file, &url).await?,
+            None => self.fetch(file, &url, known).await?,
         };
         fetched.signed.upload_time.clone_from(&file.upload_time);
         fetched.signed.requires_python.clone_from(&file.requires_python);
@@ -90,14 +86,37 @@ impl Files<'_> {
         local.is_ok_and(|local| std::fs::metadata(local).is_ok_and(|found| found.len() == file.size))
     }
 
-    async fn fetch(self, file: &PageFile, url: &Url) -> Result<Fetched, Error> {
+    /// Whether everything that a page brings with it is in place, as the layout has it.
+    pub(super) fn is_complete(self, page: &SignedPage) -> bool {
+        page.layout() == self.layout()
+            && page.files().iter().all(|file| {
+                let metadata = file.metadata_sha256.is_none_or(|sha256| {
+                    self.local(&format!("{}.metadata", file.path), sha256).is_ok_and(|local| local.is_file())
+                });
+                metadata && self.is_in_place(file)
+            })
+    }
+
+    /// The longest file name that the layout can store, in bytes: common file systems take 255, and the hash
+    /// before the name takes 65.
+    pub(super) fn longest_name(self) -> usize {
+        match self.layout() {
+            Layout::Pep458 => 255 - 65,
+            _ => 255,
+        }
+    }
+
+    async fn fetch(self, file: &PageFile, url: &Url, known: Option<&SignedFile>) -> Result<Fetched, Error> {
         let progress = self.progress;
         // An interrupted sync may have left the file in place, verified.
-        if let (Some(sha256), Some(path)) = (file.sha256, upstream_path(url, &file.filename)) {
+        if let Some(sha256) = file.sha256 {
+            let path =
+                upstream_path(url, &file.filename).unwrap_or_else(|| own_path(&sha256, &file.filename));
             let local = self.local(&path, sha256)?;
             if let Some(size) = std::fs::metadata(&local).ok().map(|found| found.len())
                 && hash_file(&local).is_ok_and(|found| found == sha256)
             {
+                self.link(&path, &local)?;
                 return Ok(Fetched {
                     signed: SignedFile::new(path, sha256, size),
                     metadata: None,
@@ -116,6 +135,12 @@ impl Files<'_> {
             placed.append(&chunk)?;
             progress(Event::Bytes(u64::try_from(chunk.len()).unwrap_or_default()));
         }
+        if let (None, Some(expected)) = (file.sha256, file.size)
+            && expected != placed.written()
+        {
+            let kind = TransportErrorKind::Truncated { expected: Some(expected), received: placed.written() };
+            return Err(UpstreamError::from(TransportError::new(url, kind)).into());
+        }
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(hasher.finish().as_ref());
         if let Some(expected) = file.sha256.filter(|expected| *expected != sha256) {
@@ -125,6 +150,9 @@ impl Files<'_> {
                 found: HEXLOWER.encode(&sha256),
             }
             .into());
+        }
+        if let Some(known) = known.filter(|known| known.sha256 != sha256) {
+            return Err(replaced(file, known, sha256));
         }
         let path = upstream_path(url, &file.filename).unwrap_or_else(|| own_path(&sha256, &file.filename));
         let size = placed.written();
@@ -137,9 +165,14 @@ impl Files<'_> {
     fn place(self, placed: Placed, path: &str, sha256: [u8; 32]) -> Result<(), Error> {
         let local = self.local(path, sha256)?;
         tokio::task::block_in_place(|| placed.finish_as(&local))?;
+        self.link(path, &local)
+    }
+
+    /// Gives bytes that are in place the plain name too, in layout pep458.
+    fn link(self, path: &str, local: &Path) -> Result<(), Error> {
         if self.layout() == Layout::Pep458 {
             let plain = durable::checked_join(&self.repository.targets(), path)?;
-            match std::fs::hard_link(&local, &plain) {
+            match std::fs::hard_link(local, &plain) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                     // For people and plain web servers; clients of this repository never read it.
                     tracing::debug!(%error, file = %plain.display(), "no plain name");
@@ -224,6 +257,11 @@ impl Files<'_> {
     }
 }
 
+fn replaced(file: &PageFile, known: &SignedFile, found: [u8; 32]) -> Error {
+    let (mirrored, found) = (HEXLOWER.encode(&known.sha256), HEXLOWER.encode(&found));
+    UpstreamError::Replaced { filename: file.filename.clone(), mirrored, found }.into()
+}
+
 /// The upstream's path below its file host, if it has PyPI's form, so that lock files map one to one.
 fn upstream_path(url: &Url, filename: &str) -> Option<String> {
     let segments: Vec<&str> = url.path_segments()?.collect();
@@ -244,7 +282,7 @@ fn own_path(sha256: &[u8; 32], filename: &str) -> String {
     format!("packages/{first}/{second}/{rest}/{filename}")
 }
 
-fn hash_file(path: &std::path::Path) -> std::io::Result<[u8; 32]> {
+fn hash_file(path: &Path) -> std::io::Result<[u8; 32]> {
     use std::io::Read;
     let mut file = std::fs::File::open(path)?;
     let mut hasher = digest::Context::new(&digest::SHA256);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tuf_client::durable;
-use tuf_client::simple::{Layout, ProjectName, SignedPage};
-use tuf_core::{Hashes, TargetFile, TargetPath};
+use tuf_client::simple::{DistFile, Layout, ProjectName, SignedPage};
+use tuf_core::{Checker, Hashes, TargetFile, TargetPath};
 
 use super::files::{Fetched, Files};
 use super::select::latest;
@@ -91,7 +91,8 @@ pub async fn sync(
 ) -> Result<Report, Error> {
     let published = repository.published()?;
     let files = Files { repository, upstream, progress };
-    let worker = Worker { repository, state, upstream, files, published: published.as_ref() };
+    let staged = state.staged().await?;
+    let worker = Worker { repository, state, upstream, files, published: published.as_ref(), staged };
     let config = &repository.config.mirror.projects;
     let projects = config.iter().filter_map(|(name, config)| Some((ProjectName::new(name).ok()?, config)));
     let mut report = Report::default();
@@ -118,6 +119,8 @@ struct Worker<'a> {
     upstream: &'a Upstream,
     files: Files<'a>,
     published: Option<&'a Published>,
+    /// What earlier syncs staged and nobody published.
+    staged: Changes,
 }
 
 impl Worker<'_> {
@@ -129,7 +132,10 @@ impl Worker<'_> {
         let seen = self.state.seen_page(project.as_str()).await?;
         let etag = seen
             .filter(|seen| {
-                before.is_some() && seen.upstream == upstream.name() && seen.selection == selection_name
+                before.as_ref().is_some_and(|page| self.files.is_complete(page))
+                    && !self.is_staged(project)
+                    && seen.upstream == upstream.name()
+                    && seen.selection == selection_name
             })
             .map(|seen| seen.etag);
         let (page, base, etag) = match upstream.page(project, etag.as_deref()).await? {
@@ -148,6 +154,13 @@ impl Worker<'_> {
         );
         // PEP 792: a mirror must not offer the files of a quarantined project.
         let kept = if quarantined { Vec::new() } else { selection.kept };
+        let (kept, too_long): (Vec<_>, Vec<_>) =
+            kept.into_iter().partition(|file| file.filename.len() <= self.files.longest_name());
+        report.notes.extend(
+            too_long.iter().map(|file| {
+                format!("{}: passed over: too long a name with its hash before it", file.filename)
+            }),
+        );
         let fetched: Vec<Fetched> = stream::iter(kept)
             .map(|file| self.files.file(project, file, &base, before.as_ref()))
             .buffered(FILES)
@@ -160,6 +173,7 @@ impl Worker<'_> {
         }
         report.files = fetched.len();
         let changes = self.changes(project, page.status, page.status_reason, before.as_ref(), fetched)?;
+        self.unstage(project).await?;
         self.state.stage(&changes).await?;
         let seen = etag.map(|etag| SeenPage::new(upstream.name(), selection_name, etag));
         self.state.set_seen_page(project.as_str(), seen.as_ref()).await?;
@@ -173,8 +187,26 @@ impl Worker<'_> {
         let Some(file) = published.find(&path)? else { return Ok(None) };
         let local = self.repository.targets().join(path.remote(Some(&file.hashes)));
         let bytes = std::fs::read(&local).map_err(|error| Error::io("read", &local, error))?;
+        // What is read here is signed again.
+        Checker::check(&file.hashes, Some(file.length), &bytes).map_err(Error::Published)?;
         let refused = |source| UpstreamError::Page { project: project.clone(), source };
         Ok(Some(SignedPage::parse(&bytes, project).map_err(refused)?))
+    }
+
+    /// Whether an earlier sync staged something for a project: then its page changed too.
+    fn is_staged(&self, project: &ProjectName) -> bool {
+        TargetPath::new(SignedPage::target_path(project)).is_ok_and(|page| self.staged.contains(&page))
+    }
+
+    /// Forgets what an earlier sync staged for a project, and the page that it was staged from.
+    async fn unstage(&self, project: &ProjectName) -> Result<(), Error> {
+        if !self.is_staged(project) {
+            return Ok(());
+        }
+        let staged = self.staged.iter().map(|(path, _)| path);
+        let stale: Vec<_> = staged.filter(|path| is_of(path.as_str(), project)).collect();
+        self.state.set_seen_page(project.as_str(), None).await?;
+        self.state.unstage(&stale).await
     }
 
     /// What is to be signed for a project, compared with what is.
@@ -242,26 +274,69 @@ impl Worker<'_> {
         Ok(paths)
     }
 
+    /// Removes every published target that is a project's by its name, and of no project that stays.
+    fn by_name(
+        &self,
+        published: &Published,
+        project: &ProjectName,
+        changes: &mut Changes,
+    ) -> Result<(), Error> {
+        let listed = self.repository.config.mirror.projects.keys();
+        let others: Vec<_> = listed.filter_map(|name| ProjectName::new(name).ok()).collect();
+        for role in published.listing_roles() {
+            for (path, _) in published.listing_role(&role)?.targets.iter() {
+                if is_of(path, project) && !others.iter().any(|other| is_of(path, other)) {
+                    changes.remove(target_path(path.to_owned())?);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Projects that are published but no longer in `tuf-repo.toml`.
     async fn remove_unlisted(&self) -> Result<(), Error> {
-        let Some(published) = self.published else { return Ok(()) };
         let listed = &self.repository.config.mirror.projects;
+        for (path, _) in self.staged.iter() {
+            if let Some(project) = project_of(path.as_str())
+                && !listed.contains_key(project.as_str())
+            {
+                self.unstage(&project).await?;
+            }
+        }
+        let Some(published) = self.published else { return Ok(()) };
         let mut changes = Changes::default();
         for role in published.listing_roles() {
             for (path, _) in published.listing_role(&role)?.targets.iter() {
-                let name = path.strip_prefix("simple/").and_then(|rest| rest.strip_suffix("/index.json"));
-                let Some(project) = name.and_then(|name| ProjectName::new(name).ok()) else { continue };
+                let Some(project) = project_of(path) else { continue };
                 if listed.contains_key(project.as_str()) {
                     continue;
                 }
-                if let Some(page) = self.signed_page(&project)? {
-                    self.paths(&page)?.into_iter().for_each(|path| changes.remove(path));
+                match self.signed_page(&project) {
+                    Ok(page) => {
+                        let paths = page.map(|page| self.paths(&page)).transpose()?;
+                        paths.into_iter().flatten().for_each(|path| changes.remove(path));
+                    }
+                    // The page is lost: what it named is told by name.
+                    Err(_) => self.by_name(published, &project, &mut changes)?,
                 }
                 self.state.set_seen_page(project.as_str(), None).await?;
             }
         }
         self.state.stage(&changes).await
     }
+}
+
+/// Whether a target path is that of a project's page, or by its name that of one of its files.
+fn is_of(path: &str, project: &ProjectName) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = name.strip_suffix(".metadata").unwrap_or(name);
+    path == SignedPage::target_path(project)
+        || (path.starts_with("packages/") && DistFile::parse(name, project).is_ok())
+}
+
+/// The project whose page has this target path.
+fn project_of(path: &str) -> Option<ProjectName> {
+    ProjectName::new(path.strip_prefix("simple/")?.strip_suffix("/index.json")?).ok()
 }
 
 pub(super) fn target_path(path: String) -> Result<TargetPath, Error> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tuf_client::simple::{Page, PageError, ProjectName};
 use tuf_client::transport::{
-    Body, HttpOptions, HttpTransport, Pace, SetupError, Transport, TransportError, TransportErrorKind, redact,
+    Body, HttpOptions, HttpTransport, Pace, SetupError, Transport, TransportError, TransportErrorKind,
+    Waiting, redact,
 };
 use url::Url;
 
@@ -131,7 +132,10 @@ impl Upstream {
             let kind = if error.is_connect() { TransportErrorKind::Connect } else { TransportErrorKind::Io };
             TransportError::new(&url, kind).with_source(error)
         };
-        let response = request.send().await.map_err(failed)?;
+        let limit = Pace::default().headers;
+        let late =
+            |_| TransportError::new(&url, TransportErrorKind::Timeout { waiting: Waiting::Headers, limit });
+        let response = tokio::time::timeout(limit, request.send()).await.map_err(late)?.map_err(failed)?;
         match response.status().as_u16() {
             200 => {}
             304 => return Ok(Answer::Unchanged),

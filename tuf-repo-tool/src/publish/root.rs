@@ -1,6 +1,6 @@
 //! Root is a publish of its own.
 
-use tuf_client::durable::{Access, WriteBatch};
+use tuf_client::durable::{self, Access, WriteBatch};
 use tuf_core::trust::RootChain;
 use tuf_core::{Extra, Root, TopLevel};
 
@@ -50,6 +50,11 @@ pub fn renew_root(
     let role = repository.config.role(RoleKind::Root)?;
     let root = published.set().root();
     if root.header.expires - repository.now() > role.expires.delta() - role.renew_after() {
+        // A renewal that was killed may have left the copy behind.
+        let copy = repository.directory().join("root.json");
+        if std::fs::read(&copy).ok().as_deref() != Some(&**root.bytes()) {
+            durable::write_atomic(&copy, root.bytes())?;
+        }
         return Ok(None);
     }
     let mut next = root.value().clone();

@@ -11,9 +11,9 @@ use tuf_client::durable::{self, Access, FileLock};
 use tuf_core::bins::HashBins;
 use tuf_core::refresh::{Refresh, Step};
 use tuf_core::trust::{Trusted, TrustedSet};
-use tuf_core::{Limits, RoleName, TargetFile, TargetPath, Targets, TopLevel};
+use tuf_core::{Limits, RoleKeys, RoleName, TargetFile, TargetPath, Targets, TopLevel};
 
-use crate::config::Config;
+use crate::config::{Config, RoleKind};
 use crate::error::Error;
 
 /// How long a command waits for another one to end.
@@ -206,6 +206,26 @@ impl Published {
     #[must_use]
     pub const fn bins(&self) -> Option<&(Trusted<Targets>, HashBins)> {
         self.bins.as_ref()
+    }
+
+    /// Keys and threshold of a role, as they were signed.
+    #[must_use]
+    pub fn role_keys(&self, kind: RoleKind) -> Option<&RoleKeys> {
+        let root = self.set.root();
+        match kind {
+            RoleKind::Root => Some(root.role(TopLevel::Root)),
+            RoleKind::Targets => Some(root.role(TopLevel::Targets)),
+            RoleKind::Snapshot => Some(root.role(TopLevel::Snapshot)),
+            RoleKind::Timestamp => Some(root.role(TopLevel::Timestamp)),
+            RoleKind::Bins => {
+                let (bins, _) = self.bins.as_ref()?;
+                self.set.targets().delegations.as_ref()?.role_keys(bins.role_name())
+            }
+            RoleKind::BinN => {
+                let (bins, count) = self.bins.as_ref()?;
+                bins.delegations.as_ref()?.role_keys(&count.roles().next()?.0)
+            }
+        }
     }
 
     fn delegated(&self, delegator: &Trusted<Targets>, role: &RoleName) -> Result<Trusted<Targets>, Error> {

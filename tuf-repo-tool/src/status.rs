@@ -1,15 +1,18 @@
 //! What a repository is, and what needs doing.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tuf_core::Metadata;
 use tuf_core::trust::Trusted;
+use tuf_core::{Metadata, RoleKeys};
 
 use crate::config::RoleKind;
 use crate::error::Error;
 use crate::keys::{self, KeyUri};
 use crate::publish::Changes;
 use crate::repository::{Published, Repository};
+use crate::signing::role_keys;
 
 /// The state of a repository.
 #[derive(Clone, Debug, Serialize)]
@@ -85,6 +88,13 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
             }
             _ => {}
         }
+        if let Some(published) = &published
+            && published.role_keys(*kind).is_some_and(|signed| differs(repository, *kind, signed))
+        {
+            todo.push(format!(
+                "{kind}: published metadata names other keys or another threshold than tuf-repo.toml; clients follow what is published"
+            ));
+        }
         roles.push(RoleStatus {
             role: kind.to_string(),
             count: summary.count,
@@ -108,6 +118,16 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
         );
     }
     Ok(Status { roles, targets, staged: staged.len(), todo, demonstration })
+}
+
+/// Whether the settings of a role are not those that were signed. A key that is elsewhere tells nothing.
+fn differs(repository: &Repository, kind: RoleKind, signed: &RoleKeys) -> bool {
+    let ids = |role: &RoleKeys| role.keyids.iter().cloned().collect::<BTreeSet<_>>();
+    match role_keys(repository, kind) {
+        Ok((wanted, _)) => wanted.threshold() != signed.threshold() || ids(&wanted) != ids(signed),
+        Err(Error::TooFewKeys { .. }) => true,
+        Err(_) => false,
+    }
 }
 
 fn has_plain_key(repository: &Repository) -> Result<bool, Error> {

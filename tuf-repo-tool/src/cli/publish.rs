@@ -1,10 +1,10 @@
 //! `tuf-repo publish` and `tuf-repo renew`.
 
+use std::process::ExitCode;
+
 use tuf_repo_tool::keys::Passphrases;
 use tuf_repo_tool::publish::{Changes, Outcome, Renewal, publish as publish_changes, renew_root};
 use tuf_repo_tool::{Error, Repository};
-
-use std::process::ExitCode;
 
 use super::output::size;
 use super::{Failure, Output, open_state};
@@ -14,7 +14,7 @@ pub(crate) async fn publish(repository: &Repository, output: &Output) -> Result<
     let state = open_state(repository).await?;
     let changes = state.staged().await?;
     let mut passphrases = Passphrases::from_environment();
-    let outcome = publish_changes(repository, &lock, &mut passphrases, &changes, Renewal::None).await?;
+    let outcome = publish_changes(repository, &lock, &mut passphrases, &changes, Renewal::Online).await?;
     state.clear_staged().await?;
     print(&outcome, "nothing to publish", output);
     Ok(())

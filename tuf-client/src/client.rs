@@ -236,8 +236,14 @@ impl Client {
         };
         match result {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if matches!(error.kind(), TransportErrorKind::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => match *error.kind() {
+                TransportErrorKind::NotFound { .. } => Ok(None),
+                TransportErrorKind::TooLarge { limit, .. } => {
+                    let what = "bytes in this file";
+                    Err(self.refused(name, tuf_core::ErrorKind::Limit { what, limit }.into()))
+                }
+                _ => Err(error.into()),
+            },
         }
     }
 

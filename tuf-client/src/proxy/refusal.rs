@@ -22,8 +22,8 @@ use crate::clock;
 /// At most this many different refusals are kept; further ones are only counted.
 const MAX_KEPT: usize = 1000;
 
-/// Longest reason put on a status line or into a Content-Type, in bytes.
-const MAX_REASON: usize = 300;
+/// Longest reason put on a status line or into a Content-Type, in bytes. A file's URL alone may have 400.
+const MAX_REASON: usize = 1000;
 
 /// What sort of thing was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

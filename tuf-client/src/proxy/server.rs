@@ -113,7 +113,7 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
 
 async fn answer(state: &Arc<State>, unverified: &Unverified, request: Request<Incoming>) -> Response<Body> {
     match forward::authority(&request) {
-        // A client that ignores NO_PROXY asks us for our own pages in absolute form.
+        // Under `run` we are the proxy for everything, so our own pages are asked for in absolute form too.
         Some(authority) if request.method() != Method::CONNECT && is_own(state, &authority) => {}
         Some(authority) if forward::is_http(&request) => {
             return forward::answer(state, request, &authority).await;

@@ -152,6 +152,12 @@ const UV_KEPT: &[&str] = &[
     "working_directory",
 ];
 
+/// The other names of `UV_HTTP_TIMEOUT`.
+const UV_TIMEOUTS: [&str; 2] = ["UV_REQUEST_TIMEOUT", "HTTP_TIMEOUT"];
+
+/// How many seconds an installer waits for the proxy, which itself waits 30 s for the mirror, twice after a change of it.
+const PATIENCE: &str = "75";
+
 /// What `run` does to its own environment before it becomes the child's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -208,16 +214,21 @@ fn settings(parent: &[(String, String)], proxy: SocketAddr) -> BTreeMap<String, 
     put("PIP_INDEX_URL", &index);
     put("UV_DEFAULT_INDEX", &index);
     put("UV_NO_CONFIG", "1");
+    // Their defaults are 15 and 30 s: they would give up, and try again, before the proxy can say what is wrong.
+    for (name, others) in [("PIP_DEFAULT_TIMEOUT", &["PIP_TIMEOUT"][..]), ("UV_HTTP_TIMEOUT", &UV_TIMEOUTS)] {
+        let given = |wanted: &str| parent.iter().any(|(name, _)| name == wanted);
+        if !given(name) && !others.iter().any(|other| given(other)) {
+            put(name, PATIENCE);
+        }
+    }
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         put(name, &base);
         put(&name.to_ascii_lowercase(), &base);
     }
-    let direct = match reachable(proxy).ip() {
-        ip if ip == IpAddr::V4(Ipv4Addr::LOCALHOST) => "127.0.0.1,localhost".to_owned(),
-        ip => format!("127.0.0.1,localhost,{ip}"),
-    };
-    put("NO_PROXY", &direct);
-    put("no_proxy", &direct);
+    // No exception, not even for this machine: another index on another of its ports would be a way around. The proxy
+    // knows its own address in absolute form.
+    put("NO_PROXY", "");
+    put("no_proxy", "");
     // git reads the proxy variables only for http, and only when its configuration names no proxy.
     put("GIT_ALLOW_PROTOCOL", "file:http:https");
     let count = parent
@@ -332,14 +343,16 @@ mod tests {
             ("PIP_INDEX_URL", "http://127.0.0.1:4711/simple/"),
             ("UV_DEFAULT_INDEX", "http://127.0.0.1:4711/simple/"),
             ("UV_NO_CONFIG", "1"),
+            ("PIP_DEFAULT_TIMEOUT", "75"),
+            ("UV_HTTP_TIMEOUT", "75"),
             ("HTTP_PROXY", base),
             ("http_proxy", base),
             ("HTTPS_PROXY", base),
             ("https_proxy", base),
             ("ALL_PROXY", base),
             ("all_proxy", base),
-            ("NO_PROXY", "127.0.0.1,localhost"),
-            ("no_proxy", "127.0.0.1,localhost"),
+            ("NO_PROXY", ""),
+            ("no_proxy", ""),
             ("GIT_ALLOW_PROTOCOL", "file:http:https"),
             ("GIT_CONFIG_COUNT", "1"),
             ("GIT_CONFIG_KEY_0", "http.proxy"),

@@ -2,7 +2,6 @@
 //! index to mirror from ([`Upstream`]), and distributions that pip can install ([`wheel`], [`sdist`]).
 //!
 //! ```ignore
-//! mod support;
 //! let upstream = Upstream::start(Options::default());
 //! upstream.publish("demo", wheel("demo", "1.0"));
 //! let sandbox = Sandbox::new();
@@ -10,21 +9,24 @@
 //! sandbox.verify();
 //! ```
 
+pub(crate) mod demo;
 mod dist;
+pub(crate) mod hostile;
+pub(crate) mod python;
 mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub use dist::{Dist, sdist, wheel};
-pub use upstream::{Behaviour, Format, Options, Upstream};
+pub(crate) use dist::{Dist, sdist, wheel};
+pub(crate) use upstream::{Behaviour, Format, Options, Upstream};
 
 /// The program under test.
-pub const TUF_REPO: &str = env!("CARGO_BIN_EXE_tuf-repo");
+pub(crate) const TUF_REPO: &str = env!("CARGO_BIN_EXE_tuf-repo");
 
 /// `tuf-client`, which cargo builds into the same directory.
-pub fn tuf_client() -> PathBuf {
+pub(crate) fn tuf_client() -> PathBuf {
     let path = Path::new(TUF_REPO).with_file_name(format!("tuf-client{}", std::env::consts::EXE_SUFFIX));
     assert!(path.is_file(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
     path
@@ -32,32 +34,32 @@ pub fn tuf_client() -> PathBuf {
 
 /// A directory for one test, and commands that see nothing of the machine but `PATH`.
 #[derive(Debug)]
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     directory: tempfile::TempDir,
 }
 
 impl Sandbox {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
     /// A path in the sandbox.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// The repository's directory.
-    pub fn repo(&self) -> PathBuf {
+    pub(crate) fn repo(&self) -> PathBuf {
         self.path("mirror")
     }
 
     /// What is published.
-    pub fn public(&self, name: &str) -> PathBuf {
+    pub(crate) fn public(&self, name: &str) -> PathBuf {
         self.repo().join("public").join(name)
     }
 
     /// A command without the settings of whoever runs the tests: no `PIP_*`, `UV_*`, `TUF_*`, another home.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.directory.path()).stdin(Stdio::null());
         for name in ["PATH", "LLVM_PROFILE_FILE"] {
@@ -69,19 +71,19 @@ impl Sandbox {
     }
 
     /// `tuf-repo --repo … ARGUMENTS`, not started yet.
-    pub fn tuf_repo_command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn tuf_repo_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(TUF_REPO);
         command.arg("--repo").arg(self.repo()).args(arguments);
         command
     }
 
     /// Runs `tuf-repo --repo … ARGUMENTS`.
-    pub fn tuf_repo(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn tuf_repo(&self, arguments: &[&str]) -> Run {
         Run::of(&mut self.tuf_repo_command(arguments))
     }
 
     /// The root that was handed out first.
-    pub fn anchor(&self) -> PathBuf {
+    pub(crate) fn anchor(&self) -> PathBuf {
         let anchor = self.path("anchor.json");
         if !anchor.exists() {
             write(&anchor, std::fs::read(self.repo().join("root.json")).unwrap());
@@ -90,7 +92,7 @@ impl Sandbox {
     }
 
     /// Runs `tuf-client` as a client that got `root.json` and keeps its store from one call to the next.
-    pub fn tuf_client(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn tuf_client(&self, arguments: &[&str]) -> Run {
         let mut command = self.command(tuf_client());
         command.arg("--root").arg(self.anchor()).arg("--store").arg(self.path("store"));
         command.args(arguments);
@@ -98,37 +100,37 @@ impl Sandbox {
     }
 
     /// `tuf-repo init`, with keys that need no passphrase.
-    pub fn init(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn init(&self, arguments: &[&str]) -> Run {
         let directory = self.repo().display().to_string();
         self.tuf_repo(&[&["init", &directory, "--no-passphrase"], arguments].concat())
     }
 
     /// `tuf-repo quickstart --once` of all releases of these projects.
-    pub fn quickstart(&self, upstream: &Upstream, projects: &[&str]) -> Run {
+    pub(crate) fn quickstart(&self, upstream: &Upstream, projects: &[&str]) -> Run {
         let (directory, url) = (self.repo().display().to_string(), upstream.simple());
         let fixed = ["quickstart", &directory, "--once", "--latest", "99", "--upstream", &url];
         self.tuf_repo(&[&fixed, projects].concat())
     }
 
     /// `tuf-repo mirror sync`.
-    pub fn sync(&self, upstream: &Upstream) -> Run {
+    pub(crate) fn sync(&self, upstream: &Upstream) -> Run {
         self.tuf_repo(&["mirror", "sync", "--upstream", &upstream.simple()])
     }
 
     /// The published repository's `file://` URL.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("file://{}/", self.repo().join("public").display())
     }
 
     /// What is published is what a new client takes, and the client of this sandbox, which knows what was
     /// published before; every byte of every target is there.
-    pub fn verify(&self) {
+    pub(crate) fn verify(&self) {
         self.tuf_client(&["--url", &self.url(), "refresh"]).ok();
         self.tuf_client(&["audit", "--fail-on", "error", "--files", &self.url()]).ok();
     }
 
     /// The sorted paths of all targets.
-    pub fn targets(&self) -> Vec<String> {
+    pub(crate) fn targets(&self) -> Vec<String> {
         let document = self.tuf_client(&["--url", &self.url(), "--json", "list"]).ok().json();
         let targets = document["targets"].as_array().unwrap();
         let mut paths: Vec<String> =
@@ -138,7 +140,7 @@ impl Sandbox {
     }
 
     /// A project's page as a client gets it, verified.
-    pub fn page(&self, project: &str) -> serde_json::Value {
+    pub(crate) fn page(&self, project: &str) -> serde_json::Value {
         let path = format!("simple/{project}/index.json");
         let out = self.path("downloads");
         let arguments = ["--url", &self.url(), "download", &path, "-o", &out.display().to_string()];
@@ -147,19 +149,19 @@ impl Sandbox {
     }
 
     /// The names of the files on a project's page.
-    pub fn files(&self, project: &str) -> Vec<String> {
+    pub(crate) fn files(&self, project: &str) -> Vec<String> {
         let page = self.page(project);
         let files = page["files"].as_array().unwrap();
         files.iter().map(|file| file["filename"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The bytes of `timestamp.json`.
-    pub fn timestamp(&self) -> Vec<u8> {
+    pub(crate) fn timestamp(&self) -> Vec<u8> {
         std::fs::read(self.public("metadata/timestamp.json")).unwrap()
     }
 
     /// Sets `expires` and `renew_after` of roles in `tuf-repo.toml`.
-    pub fn set_periods(&self, roles: &[&str], expires: &str, renew_after: &str) {
+    pub(crate) fn set_periods(&self, roles: &[&str], expires: &str, renew_after: &str) {
         let path = self.repo().join("tuf-repo.toml");
         let mut settings: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         for role in roles {
@@ -171,7 +173,7 @@ impl Sandbox {
     }
 
     /// Every file below a directory of the sandbox, by path relative to it.
-    pub fn tree(&self, directory: &Path) -> Vec<String> {
+    pub(crate) fn tree(&self, directory: &Path) -> Vec<String> {
         let mut found = Vec::new();
         let mut pending = vec![directory.to_owned()];
         while let Some(next) = pending.pop() {
@@ -190,7 +192,7 @@ impl Sandbox {
     }
 
     /// No killed or failed command left a temporary file.
-    pub fn assert_no_leftovers(&self) {
+    pub(crate) fn assert_no_leftovers(&self) {
         let left: Vec<String> =
             self.tree(&self.repo()).into_iter().filter(|path| path.contains(".tmp-")).collect();
         assert!(left.is_empty(), "temporary files were left: {left:?}");
@@ -199,22 +201,23 @@ impl Sandbox {
 
 /// How a program ended.
 #[derive(Debug)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    #[expect(dead_code, reason = "shown by Debug when an assertion fails")]
     command: String,
 }
 
 impl Run {
     /// Runs a command to its end.
-    pub fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let shown = format!("{command:?}");
         Self::from_output(&shown, &command.output().unwrap())
     }
 
     /// What a command that was started before has said.
-    pub fn from_output(command: &str, output: &Output) -> Self {
+    pub(crate) fn from_output(command: &str, output: &Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -225,13 +228,13 @@ impl Run {
 
     /// It succeeded.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         self.code(0)
     }
 
     /// It ended with this code, and did not panic.
     #[track_caller]
-    pub fn code(self, expected: i32) -> Self {
+    pub(crate) fn code(self, expected: i32) -> Self {
         let ended = self.code == Some(expected) && !self.stderr.contains("panicked");
         assert!(ended, "expected exit code {expected}: {self:#?}");
         self
@@ -239,27 +242,27 @@ impl Run {
 
     /// It said this, on stdout or stderr.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.stdout.contains(text) || self.stderr.contains(text), "expected {text:?}: {self:#?}");
         self
     }
 
     /// The one JSON document on stdout.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("not one JSON document ({error}): {self:#?}"))
     }
 }
 
 /// Writes a file of the test.
-pub fn write(path: &Path, bytes: impl AsRef<[u8]>) {
+pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) {
     tuf_client::durable::write_atomic(path, bytes.as_ref()).unwrap();
 }
 
 /// Waits until something is so, at most ten seconds.
 #[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(10), "waited 10 s in vain until {what}");

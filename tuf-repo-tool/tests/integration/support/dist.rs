@@ -11,25 +11,25 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 /// One file of a project, and what its index says of it. A test may make any of it a lie.
 #[derive(Clone, Debug)]
-pub struct Dist {
-    pub filename: String,
-    pub bytes: Vec<u8>,
+pub(crate) struct Dist {
+    pub(crate) filename: String,
+    pub(crate) bytes: Vec<u8>,
     /// Core metadata that the index offers beside the file, if it offers any.
-    pub metadata: Option<Vec<u8>>,
+    pub(crate) metadata: Option<Vec<u8>>,
     /// Why it was yanked.
-    pub yanked: Option<String>,
-    pub requires_python: Option<String>,
+    pub(crate) yanked: Option<String>,
+    pub(crate) requires_python: Option<String>,
     /// Stands on the page instead of the address by the upstream's options.
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Stands on the page instead of the file's digest.
-    pub sha256: Option<String>,
+    pub(crate) sha256: Option<String>,
     /// Stands on the page instead of the metadata's digest.
-    pub metadata_sha256: Option<String>,
+    pub(crate) metadata_sha256: Option<String>,
 }
 
 impl Dist {
     /// Any bytes under any name.
-    pub fn new(filename: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(filename: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         Self {
             filename: filename.into(),
             bytes: bytes.into(),
@@ -43,13 +43,13 @@ impl Dist {
     }
 
     /// The same, yanked.
-    pub fn yanked(mut self, reason: &str) -> Self {
+    pub(crate) fn yanked(mut self, reason: &str) -> Self {
         self.yanked = Some(reason.to_owned());
         self
     }
 
     /// The same, with this address on the page.
-    pub fn at(mut self, url: &str) -> Self {
+    pub(crate) fn at(mut self, url: &str) -> Self {
         self.url = Some(url.to_owned());
         self
     }
@@ -64,7 +64,7 @@ fn module(version: &str) -> String {
 }
 
 /// A pure Python wheel with one module, which knows its `VERSION`.
-pub fn wheel(name: &str, version: &str) -> Dist {
+pub(crate) fn wheel(name: &str, version: &str) -> Dist {
     let stem = name.replace('-', "_");
     let info = format!("{stem}-{version}.dist-info");
     let metadata = core_metadata(name, version);
@@ -117,7 +117,7 @@ def build_wheel(directory, settings=None, metadata_directory=None):
 "#;
 
 /// A source distribution of the same module.
-pub fn sdist(name: &str, version: &str) -> Dist {
+pub(crate) fn sdist(name: &str, version: &str) -> Dist {
     let stem = name.replace('-', "_");
     let backend = BACKEND.replace("{stem}", &stem).replace("{version}", version);
     let project =

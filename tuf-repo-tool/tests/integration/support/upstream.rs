@@ -14,7 +14,7 @@ use super::Dist;
 
 /// What pages look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// HTML (PEP 503) for everybody.
     Html,
     /// JSON (PEP 691) for everybody who accepts it.
@@ -23,18 +23,18 @@ pub enum Format {
 
 /// What kind of index it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
-    pub format: Format,
+pub(crate) struct Options {
+    pub(crate) format: Format,
     /// Whether pages have an `ETag`, and answer 304 to who has it.
-    pub etag: bool,
+    pub(crate) etag: bool,
     /// Whether pages have the files' digests.
-    pub hashes: bool,
+    pub(crate) hashes: bool,
     /// Whether core metadata is offered (PEP 658).
-    pub metadata: bool,
+    pub(crate) metadata: bool,
     /// Absolute addresses of files, or relative ones.
-    pub absolute: bool,
+    pub(crate) absolute: bool,
     /// Files at `packages/aa/bb/<60 digits>/`, as PyPI has them, or elsewhere.
-    pub pypi_paths: bool,
+    pub(crate) pypi_paths: bool,
 }
 
 impl Default for Options {
@@ -53,7 +53,7 @@ impl Default for Options {
 
 /// How a path misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     /// Closes the connection without an answer.
     Close,
     /// Sends half of the body, and no length that would tell.
@@ -68,15 +68,15 @@ pub enum Behaviour {
 
 /// One project.
 #[derive(Clone, Debug, Default)]
-pub struct Project {
-    pub files: Vec<Dist>,
+pub(crate) struct Project {
+    pub(crate) files: Vec<Dist>,
     /// PEP 792.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
 }
 
 /// A running index. It ends with the test.
 #[derive(Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     shared: Arc<Shared>,
 }
 
@@ -98,7 +98,7 @@ struct State {
 
 impl Upstream {
     /// Starts an index without projects.
-    pub fn start(options: Options) -> Self {
+    pub(crate) fn start(options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared =
@@ -118,12 +118,12 @@ impl Upstream {
     }
 
     /// The address of its list of projects.
-    pub fn simple(&self) -> String {
+    pub(crate) fn simple(&self) -> String {
         format!("http://{}/simple/", self.shared.address)
     }
 
     /// Adds a file to a project, in place of one of the same name.
-    pub fn publish(&self, project: &str, dist: Dist) {
+    pub(crate) fn publish(&self, project: &str, dist: Dist) {
         self.edit(project, |project| {
             project.files.retain(|file| file.filename != dist.filename);
             project.files.push(dist);
@@ -131,12 +131,12 @@ impl Upstream {
     }
 
     /// Changes a project, which is made if it is not there.
-    pub fn edit(&self, project: &str, change: impl FnOnce(&mut Project)) {
+    pub(crate) fn edit(&self, project: &str, change: impl FnOnce(&mut Project)) {
         change(self.shared.lock().projects.entry(project.to_owned()).or_default());
     }
 
     /// Every path that contains `part` misbehaves from now on; `None`: behaves.
-    pub fn behave(&self, part: &str, behaviour: Option<Behaviour>) {
+    pub(crate) fn behave(&self, part: &str, behaviour: Option<Behaviour>) {
         let mut state = self.shared.lock();
         state.behaviours.retain(|(known, _)| known != part);
         state.behaviours.extend(behaviour.map(|behaviour| (part.to_owned(), behaviour)));
@@ -144,17 +144,17 @@ impl Upstream {
     }
 
     /// The paths asked for since the last call, in order; the status follows, as `/simple/demo/ 304`.
-    pub fn take_requests(&self) -> Vec<String> {
+    pub(crate) fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.lock().requests)
     }
 
     /// How often a path that contains `part` was asked for since [`Upstream::take_requests`].
-    pub fn count(&self, part: &str) -> usize {
+    pub(crate) fn count(&self, part: &str) -> usize {
         self.shared.lock().requests.iter().filter(|request| request.contains(part)).count()
     }
 
     /// No one is answered any more.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.shared.lock().stopped = true;
         self.shared.changed.notify_all();
         // Wakes the listener, which then closes.

@@ -1,0 +1,10 @@
+//! `tuf-repo` and `tuf-client` from the outside: against a fixture index, hostile mirrors, and the real pip, uv and
+//! python-tuf. They need `cargo build --workspace --bins` first.
+
+mod bad_days;
+mod bad_upstreams;
+mod mirror;
+mod quickstart;
+mod repository;
+mod support;
+mod tamper;

@@ -1,0 +1,106 @@
+//! The installers the tests drive: current ones, and old ones that check nothing of what an index says.
+//!
+//! One environment below `target/` for all test processes, made by the first that needs it. Where it comes from is
+//! pip's own business: its settings are those of the person who runs the tests.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Rises whenever the environment has to be made anew.
+const COMPLETE: &str = "complete-1";
+
+/// pip before it compared a file with the hash on its index page.
+const OLD_PIP: &str = "pip==22.3";
+
+/// uv before it did.
+const OLD_UV: &str = "uv==0.9.5";
+
+/// Installers in virtual environments and directories of their own.
+#[derive(Debug)]
+pub(crate) struct Python {
+    directory: PathBuf,
+}
+
+/// The environment, made now if it is not there.
+pub(crate) fn python() -> &'static Python {
+    static PYTHON: OnceLock<Python> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let directory = target.join("test-env");
+        std::fs::create_dir_all(&directory).unwrap();
+        let lock = File::create(directory.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let python = Python { directory };
+        if !python.directory.join(COMPLETE).exists() {
+            python.make();
+            File::create(python.directory.join(COMPLETE)).unwrap().flush().unwrap();
+        }
+        python
+    })
+}
+
+impl Python {
+    /// Current pip, uv and python-tuf live here.
+    pub(crate) fn interpreter(&self) -> PathBuf {
+        executable(&self.directory.join("current"), "python")
+    }
+
+    /// Current pip.
+    pub(crate) fn pip(&self) -> PathBuf {
+        executable(&self.directory.join("current"), "pip")
+    }
+
+    /// Current uv.
+    pub(crate) fn uv(&self) -> PathBuf {
+        executable(&self.directory.join("current"), "uv")
+    }
+
+    /// A pip that does not check hashes.
+    pub(crate) fn old_pip(&self) -> PathBuf {
+        executable(&self.directory.join("old"), "pip")
+    }
+
+    /// A uv that does not.
+    pub(crate) fn old_uv(&self) -> PathBuf {
+        self.directory.join("old-uv").join("bin").join("uv")
+    }
+
+    fn make(&self) {
+        let place = |name: &str| {
+            let path = self.directory.join(name);
+            if path.exists() {
+                std::fs::remove_dir_all(&path).unwrap();
+            }
+            path
+        };
+        let (current, old, old_uv) = (place("current"), place("old"), place("old-uv"));
+        succeeds(Command::new("python3").args(["-m", "venv"]).arg(&current));
+        succeeds(Command::new("python3").args(["-m", "venv"]).arg(&old));
+        let packages = ["pip", "uv", "tuf", "securesystemslib[crypto]"];
+        succeeds(install(&current).arg("--upgrade").args(packages));
+        succeeds(install(&old).arg(OLD_PIP));
+        succeeds(install(&current).arg("--target").arg(&old_uv).arg(OLD_UV));
+        // It does not start with a Python newer than it: say so here, not in every test.
+        succeeds(Command::new(self.old_pip()).arg("--version"));
+    }
+}
+
+fn install(venv: &Path) -> Command {
+    let mut command = Command::new(executable(venv, "python"));
+    command.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]);
+    command
+}
+
+fn executable(venv: &Path, name: &str) -> PathBuf {
+    venv.join("bin").join(name)
+}
+
+fn succeeds(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&said));
+}

@@ -151,6 +151,9 @@ async fn run_behind(
         .spawn()
         .map_err(|source| RunError::Start { program: program.to_string_lossy().into_owned(), source })?;
     let (status, listener_died) = watch(&mut child, &mut proxy, &mut signals).await?;
+    if listener_died.is_none() {
+        proxy.settled().await;
+    }
     let (refusals, refusals_not_kept) = (proxy.refusals().list(), proxy.refusals().not_kept());
     if listener_died.is_none() {
         proxy.shutdown().await;

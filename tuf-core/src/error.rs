@@ -68,7 +68,7 @@ pub enum ErrorKind {
     /// `signatures` names a key ID more than once (spec 4.2: keyids must be unique).
     #[error("the signatures list names key {0} more than once")]
     DuplicateSignature(KeyId),
-    /// The metadata has expired (spec 5.3.10, 5.4.4, 5.5.6, 5.6.6).
+    /// The metadata has expired (spec 5.3.10, 5.4.4, 5.5.6, 5.6.5).
     #[error("expired at {expires}, and it is {now} now")]
     Expired {
         /// The expiry that was signed.

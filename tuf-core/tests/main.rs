@@ -8,4 +8,5 @@ mod regressions;
 mod roots;
 mod search;
 mod support;
+mod vectors;
 mod workflow;

@@ -199,8 +199,10 @@ impl<'a> Transaction<'a> {
     /// Whether a role is to be signed again for its age.
     fn is_due(&self, expires: DateTime<Utc>, kind: RoleKind, renewal: Renewal) -> Result<bool, Error> {
         let role = self.repository.config.role(kind)?;
-        let left = role.expires.delta() - role.renew_after();
-        Ok(renewal != Renewal::None && expires - self.now <= left)
+        let left = expires - self.now;
+        let old = left <= role.expires.delta() - role.renew_after();
+        // One that is valid for longer than its period was signed before that was shortened.
+        Ok(renewal != Renewal::None && (old || left > role.expires.delta()))
     }
 
     /// When a role signed now expires. Bins are spread over a sixth of their period, so that thousands do
@@ -411,3 +413,6 @@ pub fn bins_role() -> RoleName {
     // A constant name that is valid.
     RoleName::new("bins").unwrap_or_else(|_| TopLevel::Targets.role())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything CI runs. Nothing is skipped: a tool that is missing is installed, and
 //! what cannot be installed fails by name.
 
-use super::Failed;
 use super::tools::{self, cargo, cargo_tool, say};
+use super::{Failed, requirements};
 
 pub(crate) fn run() -> Result<(), Failed> {
     tools::run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -29,6 +29,7 @@ pub(crate) fn run() -> Result<(), Failed> {
         "0.9.143",
         &["run", "--workspace", "--locked", "--no-fail-fast"],
     )?)?;
+    requirements::run()?;
     tools::run(&mut cargo(&["test", "--workspace", "--doc", "--locked"]))?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     tools::run(docs.env("RUSTDOCFLAGS", "-D warnings"))?;

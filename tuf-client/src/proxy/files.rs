@@ -17,6 +17,7 @@ use futures_util::stream;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::body::{Body, BoxError, full, streamed};
@@ -37,6 +38,12 @@ const HELD_BACK: u64 = 64 << 10;
 
 /// Signed pages give no length for `.metadata`; the largest on PyPI are far below.
 const MAX_METADATA: u64 = 8 << 20;
+
+/// At most so much is read on for a verdict when the installer hung up.
+const READ_ON: u64 = 64 << 20;
+
+/// How long [`Verdicts::settled`] waits.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// How long a file that failed in the middle is refused at once: long enough for an installer's retries.
 const REMEMBERED: Duration = Duration::from_secs(120);
@@ -209,25 +216,79 @@ struct Noted {
     unverified: Unverified,
 }
 
+impl Noted {
+    fn refuse(self, failure: Failure) {
+        self.state.refusals.record(&self.what, &failure);
+        // Trouble that proves nothing may pass: only what was tampered with is refused at once when asked for again.
+        if failure.kind == Kind::Verification {
+            self.state.failed.insert(self.what, failure);
+        }
+    }
+}
+
+/// A large file on its way out. An installer that hangs up half-way (some unpack while they read) does not
+/// keep the verdict from being found.
+struct Sending(Option<(HeldBack, Noted)>);
+
+impl Sending {
+    async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
+        let Some((body, noted)) = &mut self.0 else { return Ok(None) };
+        let next = body.next().await;
+        noted.unverified.set(!body.verified);
+        next.map_err(|failure| {
+            let cut = BoxError::from(failure.why.clone());
+            if let Some((_, noted)) = self.0.take() {
+                noted.refuse(failure);
+            }
+            cut
+        })
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let unfinished = |(body, _): &mut (HeldBack, Noted)| !body.verified && body.left() <= READ_ON;
+        if let Some((mut body, noted)) = self.0.take_if(unfinished) {
+            let state = Arc::clone(&noted.state);
+            state.verdicts.spawn(async move {
+                loop {
+                    match body.next().await {
+                        Ok(Some(_)) => {}
+                        Ok(None) => return,
+                        Err(failure) => return noted.refuse(failure),
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Files that are read on to their verdict although nobody wants them any more.
+#[derive(Debug, Default)]
+pub(super) struct Verdicts(Mutex<JoinSet<()>>);
+
+impl Verdicts {
+    fn spawn(&self, verdict: impl Future<Output = ()> + Send + 'static) {
+        // Without a runtime the program is ending.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let mut verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            while verdicts.try_join_next().is_some() {}
+            verdicts.spawn_on(verdict, &runtime);
+        }
+    }
+
+    /// Waits for what is still being read, but not for ever.
+    pub(super) async fn settled(&self) {
+        let verdicts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(tokio::time::timeout(SETTLED, verdicts.join_all()).await);
+    }
+}
+
 /// The stream of a large file. Until it is verified, its connection can only end in a reset.
 fn held_back(noted: Noted, body: HeldBack) -> Body {
     noted.unverified.set(true);
-    streamed(stream::try_unfold((body, noted), |(mut body, noted)| async move {
-        match body.next().await {
-            Ok(chunk) => {
-                noted.unverified.set(!body.verified);
-                Ok(chunk.map(|chunk| (chunk, (body, noted))))
-            }
-            Err(failure) => {
-                noted.state.refusals.record(&noted.what, &failure);
-                let cut = BoxError::from(failure.why.clone());
-                // Trouble that proves nothing may pass: only what was tampered with is refused at once when asked for again.
-                if failure.kind == Kind::Verification {
-                    noted.state.failed.insert(noted.what, failure);
-                }
-                Err(cut)
-            }
-        }
+    streamed(stream::try_unfold(Sending(Some((body, noted))), |mut sending| async move {
+        Ok(sending.next().await?.map(|chunk| (chunk, sending)))
     }))
 }
 
@@ -244,6 +305,11 @@ struct HeldBack {
 impl HeldBack {
     fn new(chunks: Chunks, length: u64) -> Self {
         Self { chunks, length, received: 0, sent: 0, held: VecDeque::new(), verified: false }
+    }
+
+    /// How many bytes are still to come.
+    fn left(&self) -> u64 {
+        self.length.saturating_sub(self.received)
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {

@@ -37,7 +37,7 @@ mod views;
 pub use forward::{DirectHost, NotAHost};
 pub use refusal::{Kind, Refusal, Refusals};
 
-use self::files::Failed;
+use self::files::{Failed, Verdicts};
 use self::refusal::Failure;
 use self::server::State;
 use self::source::{Snapshot, Upstream};
@@ -157,14 +157,15 @@ impl Proxy {
     pub fn start(self, listener: TcpListener) -> Result<RunningProxy, ProxyError> {
         let address = listener.local_addr()?;
         let Self { first, upstream, options } = self;
-        let refusals = Refusals::default();
         let state = Arc::new(State {
             views: Views::new(first, upstream, options.refresh_every, options.keep_older),
-            refusals: refusals.clone(),
+            refusals: Refusals::default(),
             failed: Failed::default(),
+            verdicts: Verdicts::default(),
             direct: options.allow_direct,
             hosts: server::own_hosts(address, &options.hosts),
         });
+        let serving = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let following = Arc::clone(&state);
             let follow = async move {
@@ -176,16 +177,21 @@ impl Proxy {
                 () = follow => io::Error::other("the refresh loop ended"),
             }
         });
-        Ok(RunningProxy { address, refusals, task })
+        Ok(RunningProxy { address, state: serving, task })
     }
 }
 
 /// A proxy at work. Dropping it stops it and closes its connections.
-#[derive(Debug)]
 pub struct RunningProxy {
     address: SocketAddr,
-    refusals: Refusals,
+    state: Arc<State>,
     task: JoinHandle<io::Error>,
+}
+
+impl std::fmt::Debug for RunningProxy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RunningProxy").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl RunningProxy {
@@ -198,7 +204,12 @@ impl RunningProxy {
     /// Everything refused so far.
     #[must_use]
     pub fn refusals(&self) -> &Refusals {
-        &self.refusals
+        &self.state.refusals
+    }
+
+    /// Waits, for a bounded time, until files that an installer stopped reading have been judged all the same.
+    pub async fn settled(&self) {
+        self.state.verdicts.settled().await;
     }
 
     /// Waits until the listener dies, which it does not do by itself; says of what. Call it once.

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::body::{Body, full};
-use super::files::{self, Failed, FileRequest};
+use super::files::{self, Failed, FileRequest, Verdicts};
 use super::forward::{self, DirectHost};
 use super::pages;
 use super::refusal::{self, Failure, Kind, Refusals, problem};
@@ -40,6 +40,7 @@ pub(super) struct State {
     pub(super) views: Views,
     pub(super) refusals: Refusals,
     pub(super) failed: Failed,
+    pub(super) verdicts: Verdicts,
     pub(super) direct: Vec<DirectHost>,
     /// The `Host` values that are this proxy.
     pub(super) hosts: Vec<String>,

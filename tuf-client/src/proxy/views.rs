@@ -26,7 +26,7 @@ const MAX_CACHED_BYTES: usize = 16 << 20;
 /// One pinned snapshot and the pages already parsed from it.
 pub(super) struct Pinned {
     pub(super) snapshot: Arc<dyn Snapshot>,
-    pages: Arc<Mutex<Pages>>,
+    pages: Mutex<Pages>,
 }
 
 #[derive(Default)]
@@ -37,7 +37,7 @@ struct Pages {
 
 impl Pinned {
     fn new(snapshot: Arc<dyn Snapshot>) -> Self {
-        Self { snapshot, pages: Arc::default() }
+        Self { snapshot, pages: Mutex::default() }
     }
 
     /// The project's signed page, `None` if the snapshot has none.
@@ -175,12 +175,10 @@ impl Views {
         let mut state = lock(&self.state);
         state.refreshed = clock::now();
         state.failed = None;
-        if snapshot.version() == state.current.snapshot.version() {
-            // Only the timestamp is new: the same contents, so the parsed pages stay.
-            let pages = Arc::clone(&state.current.pages);
-            state.current = Arc::new(Pinned { snapshot, pages });
-        } else {
-            let before = std::mem::replace(&mut state.current, Arc::new(Pinned::new(snapshot)));
+        let same = snapshot.version() == state.current.snapshot.version();
+        // Parsed pages do not move on with it: the role that signed one may have expired since.
+        let before = std::mem::replace(&mut state.current, Arc::new(Pinned::new(snapshot)));
+        if !same {
             state.older.retain(|(_, replaced)| replaced.elapsed() < self.keep);
             state.older.push((before, Instant::now()));
         }

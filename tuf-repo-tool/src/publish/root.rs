@@ -49,7 +49,8 @@ pub fn renew_root(
 ) -> Result<Option<u64>, Error> {
     let role = repository.config.role(RoleKind::Root)?;
     let root = published.set().root();
-    if root.header.expires - repository.now() > role.expires.delta() - role.renew_after() {
+    let left = root.header.expires - repository.now();
+    if (role.expires.delta() - role.renew_after()..=role.expires.delta()).contains(&left) {
         // A renewal that was killed may have left the copy behind.
         let copy = repository.directory().join("root.json");
         if std::fs::read(&copy).ok().as_deref() != Some(&**root.bytes()) {

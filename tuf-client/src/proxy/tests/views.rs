@@ -34,15 +34,16 @@ async fn a_refresh_replaces_the_pages_while_files_of_the_view_before_stay_for_a_
         views.refresh().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State {
+        let state = Arc::new(State {
             views,
             refusals: Refusals::default(),
             failed: Failed::default(),
+            verdicts: Verdicts::default(),
             direct: Vec::new(),
             hosts: server::own_hosts(address, &[]),
-        };
-        let task = tokio::spawn(server::serve(listener, Arc::new(state)));
-        let proxy = RunningProxy { address, refusals: Refusals::default(), task };
+        });
+        let task = tokio::spawn(server::serve(listener, Arc::clone(&state)));
+        let proxy = RunningProxy { address, state, task };
         let page = ask(&proxy, "GET", "/simple/demo-a/", PIP).await.json();
         assert_eq!(page["files"][0]["hashes"]["sha256"], hash(&new));
         assert_eq!(ask(&proxy, "GET", &url_of(&new), PIP).await.status, 200);

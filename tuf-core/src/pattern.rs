@@ -25,6 +25,8 @@ pub fn matches(pattern: &str, path: &str) -> bool {
 
 /// The classic greedy match with one point to go back to: the last `*`.
 fn segment_matches(pattern: &str, segment: &str) -> bool {
+    // How much pattern the last closing bracket needs: nothing shorter is searched for one again.
+    let closed = pattern.rfind(']').map_or(usize::MAX, |at| pattern.len() - at);
     let (mut pattern, mut rest) = (pattern, segment);
     let mut retry: Option<(&str, &str)> = None;
     loop {
@@ -33,7 +35,7 @@ fn segment_matches(pattern: &str, segment: &str) -> bool {
             retry = Some((after, rest));
             continue;
         }
-        match (one(pattern, rest.chars().next()), rest.chars().next()) {
+        match (one(pattern, closed, rest.chars().next()), rest.chars().next()) {
             (Some(after), Some(character)) => {
                 pattern = after;
                 rest = rest.get(character.len_utf8()..).unwrap_or_default();
@@ -52,14 +54,15 @@ fn segment_matches(pattern: &str, segment: &str) -> bool {
     }
 }
 
-/// If the first element of `pattern` matches `character`, the pattern after it.
-fn one(pattern: &str, character: Option<char>) -> Option<&str> {
+/// If the first element of `pattern` matches `character`, the pattern after it. No class is closed in the
+/// last `closed - 1` bytes.
+fn one(pattern: &str, closed: usize, character: Option<char>) -> Option<&str> {
     let character = character?;
     let first = pattern.chars().next()?;
     let after = pattern.get(first.len_utf8()..).unwrap_or_default();
     match first {
         '?' => Some(after),
-        '[' => match class(after) {
+        '[' => match (after.len() >= closed).then(|| class(after)).flatten() {
             Some((negated, members, rest)) => (in_class(members, character) != negated).then_some(rest),
             // A bracket that is never closed stands for itself.
             None => (character == '[').then_some(after),

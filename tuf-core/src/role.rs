@@ -82,14 +82,14 @@ impl RoleName {
     /// The name of the file in a store: as [`Self::file_name`], but also one that Windows and file
     /// systems with names of 255 bytes can hold.
     pub(crate) fn store_name(&self) -> String {
-        let name = percent_encode(&self.0);
+        let mut name = percent_encode(&self.0);
         if name.len() > 200 {
             // Characters are never cut: what is left is ASCII.
             let sum = data_encoding::HEXLOWER.encode(&crate::target_path::sha256(self.0.as_bytes()));
-            return format!("{}%{sum}.json", name.get(..100).unwrap_or_default());
+            name = format!("{}%{sum}", name.get(..100).unwrap_or_default());
         }
         if let Some(first) = name.bytes().next().filter(|_| crate::target_path::is_windows_device(&name)) {
-            return format!("%{first:02X}{}.json", name.get(1..).unwrap_or_default());
+            name = format!("%{first:02X}{}", name.get(1..).unwrap_or_default());
         }
         format!("{name}.json")
     }
@@ -189,6 +189,15 @@ mod tests {
         assert_eq!(RoleName::new("bins").unwrap().file_name(Some(7)), "7.bins.json");
         for name in ["", "a\0b", &"x".repeat(256)] {
             assert!(RoleName::new(name).is_err());
+        }
+    }
+    #[test]
+    fn a_store_name_is_one_that_every_system_can_hold() {
+        let long = format!("con.{}", "x".repeat(250));
+        for (name, start) in [("aux", "%61ux.json"), (&*long, "%63on.xxx"), (&long[4..], "xxx")] {
+            let stored = RoleName::new(name).unwrap().store_name();
+            assert!(stored.starts_with(start) && stored.len() <= 255, "{stored}");
+            assert!(crate::TargetPath::new(&*stored).is_ok(), "{stored}");
         }
     }
 }

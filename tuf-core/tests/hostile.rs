@@ -78,6 +78,9 @@ fn a_search_through_hostile_patterns_takes_linear_time() {
     ] {
         within(5, name, || assert!(!pattern::matches(&pattern, &path)));
     }
+    // Every bracket stands for itself, and each was once a search for the end of a class.
+    let (pattern, path) = (format!("*{}", "[".repeat(8 * size)), "[".repeat(255));
+    within(1, "brackets that match", || assert!(!pattern::matches(&pattern, &path)));
 }
 
 /// A message is for one line of a log, whatever the file holds.

@@ -10,3 +10,4 @@ mod search;
 mod support;
 mod vectors;
 mod workflow;
+mod wycheproof;

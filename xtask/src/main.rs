@@ -1,27 +1,33 @@
 //! What a person would otherwise type: `cargo xtask test` runs everything CI runs, `cargo xtask figures`
-//! prints the figures of the workspace, `cargo xtask requirements` checks the table of requirements.
+//! prints the figures of the workspace, `cargo xtask requirements` checks the table of requirements,
+//! `cargo xtask fuzz` fuzzes.
 
 mod figures;
+mod fuzz;
 mod requirements;
 mod test;
 mod tools;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask test | requirements | figures
+const USAGE: &str = "usage: cargo xtask test | requirements | figures | fuzz
   test          format, lints, all tests, requirements, documentation, dependency policy: what CI runs
   requirements  every requirement in specs/requirements.toml has code and a test
-  figures       crate counts, lines and binary sizes";
+  figures       crate counts, lines and binary sizes
+  fuzz          each target of fuzz/ for 10 s: fuzz [--seconds N] [TARGET...]";
 
 /// One step failed; it has said why.
 pub(crate) struct Failed(pub(crate) String);
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
-    let result = match command.as_deref() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) =
+        arguments.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
+    let result = match command.map(String::as_str) {
         Some("test") => test::run(),
         Some("requirements") => requirements::run(),
         Some("figures") => figures::run_figures(),
+        Some("fuzz") => fuzz::run(rest),
         _ => Err(Failed(USAGE.to_owned())),
     };
     match result {

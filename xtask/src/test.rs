@@ -31,6 +31,7 @@ pub(crate) fn run() -> Result<(), Failed> {
     )?)?;
     requirements::run()?;
     tools::run(&mut cargo(&["test", "--workspace", "--doc", "--locked"]))?;
+    super::fuzz::seeds()?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     tools::run(docs.env("RUSTDOCFLAGS", "-D warnings"))?;
     tools::run(&mut cargo_tool(

@@ -1,0 +1,5 @@
+//! [`tuf_fuzz::pattern`] under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tuf_fuzz::pattern(data));

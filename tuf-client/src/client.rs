@@ -2,16 +2,19 @@
 //! store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::{Instant, timeout_at};
 use tuf_core::refresh::{Refresh, Step};
-use tuf_core::{Limits, url_path};
+use tuf_core::{Limits, RoleName, TopLevel, url_path};
 use url::Url;
 
 use crate::clock;
 use crate::error::{Error, ErrorKind};
+use crate::mirrors::{GRACE, Mirror, Mirrors};
 use crate::store::{MemoryStore, Store, StoreSession};
-use crate::transport::{Pace, Transport, TransportErrorKind, redact};
+use crate::transport::{Pace, Retry, SchemeTransport, Transport, TransportErrorKind, redact};
 use crate::view::View;
 
 /// What tells the time.
@@ -23,8 +26,8 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     pinned: Arc<[u8]>,
-    metadata: Url,
-    targets: Url,
+    mirrors: Mirrors,
+    deadline: Duration,
     transport: Arc<dyn Transport>,
     store: Arc<dyn Store>,
     limits: Arc<Limits>,
@@ -34,8 +37,7 @@ struct Inner {
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
-            .field("metadata", &self.metadata.as_str())
-            .field("targets", &self.targets.as_str())
+            .field("mirrors", &self.mirrors)
             .field("transport", &self.transport)
             .field("store", &self.store)
             .finish_non_exhaustive()
@@ -48,6 +50,9 @@ pub struct ClientBuilder {
     url: Url,
     metadata: Option<Url>,
     targets: Option<Url>,
+    mirrors: Vec<Url>,
+    grace: Duration,
+    deadline: Duration,
     transport: Option<Arc<dyn Transport>>,
     store: Option<Arc<dyn Store>>,
     limits: Limits,
@@ -56,7 +61,7 @@ pub struct ClientBuilder {
 
 impl std::fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientBuilder").field("url", &self.url.as_str()).finish_non_exhaustive()
+        f.debug_struct("ClientBuilder").field("url", &redact(&self.url)).finish_non_exhaustive()
     }
 }
 
@@ -69,7 +74,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How bytes are fetched. Default: `http`, `https` and `file` URLs.
+    /// How bytes are fetched. Default: `http`, `https` and `file` URLs, with [`Retry`].
     #[must_use]
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Arc::new(transport));
@@ -87,6 +92,30 @@ impl ClientBuilder {
     #[must_use]
     pub fn targets_url(mut self, url: Url) -> Self {
         self.targets = Some(url);
+        self
+    }
+
+    /// Adds another copy of the repository, with metadata/ and targets/ below this URL. Mirrors need not be trusted:
+    /// if one is slow, incomplete, old or hostile, another one is asked.
+    #[must_use]
+    pub fn mirror(mut self, url: Url) -> Self {
+        self.mirrors.push(url);
+        self
+    }
+
+    /// How long a refresh waits for the other mirrors once one gave a valid timestamp, or said that there is no newer
+    /// root. Longer finds newer metadata on a slower mirror, shorter is not held up by a dead one. Default 2 s.
+    #[must_use]
+    pub const fn mirror_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Longest time for a whole refresh, on top of the limits of each request. Waiting for the store's lock does not
+    /// count, and downloads have no such limit: they may be of any size. Default 5 minutes.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 
@@ -121,12 +150,17 @@ impl ClientBuilder {
         };
         let transport = match self.transport {
             Some(transport) => transport,
-            None => Arc::new(crate::transport::SchemeTransport::new()?),
+            None => Arc::new(Retry::new(SchemeTransport::new()?)),
         };
+        let others = self.mirrors.iter().map(|url| {
+            let base = directory(url)?;
+            Ok((join(&base, "metadata/")?, join(&base, "targets/")?))
+        });
+        let others = others.collect::<Result<_, Error>>()?;
         Ok(Client(Arc::new(Inner {
             pinned: self.pinned,
-            metadata,
-            targets,
+            mirrors: Mirrors::new((metadata, targets), others, self.grace),
+            deadline: self.deadline,
             transport,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             limits: Arc::new(self.limits),
@@ -165,6 +199,9 @@ impl Client {
             url,
             metadata: None,
             targets: None,
+            mirrors: Vec::new(),
+            grace: GRACE,
+            deadline: Duration::from_secs(300),
             transport: None,
             store: None,
             limits: Limits::default(),
@@ -178,17 +215,25 @@ impl Client {
     /// # Errors
     /// Why the repository is refused or cannot be read. What was trusted before stays trusted.
     pub async fn refresh(&self) -> Result<View, Error> {
-        match self.refresh_once().await {
-            Err(error) if error.is_missing() => self.refresh_once().await,
+        // So far in the future that there is no such time: no deadline.
+        let end = Instant::now().checked_add(self.0.deadline);
+        match self.refresh_once(end).await {
+            Err(error) if error.is_missing() => self.refresh_once(end).await,
             result => result,
         }
     }
 
-    async fn refresh_once(&self) -> Result<View, Error> {
+    async fn refresh_once(&self, end: Option<Instant>) -> Result<View, Error> {
         let store = Arc::clone(&self.0.store);
         let session = blocking(move || store.open()).await?;
         let mut refresh = Refresh::new(&self.0.pinned, (self.0.clock)(), Arc::clone(&self.0.limits))?;
-        let driven = self.drive(&mut refresh, &*session).await;
+        let driving = self.drive(&mut refresh, &*session);
+        let driven = match end {
+            Some(end) => timeout_at(end, driving)
+                .await
+                .unwrap_or_else(|_| Err(ErrorKind::Deadline(self.0.deadline).into())),
+            None => driving.await,
+        };
         let (set, batch) = refresh.finish();
         if !batch.is_empty() {
             let mut session = session;
@@ -205,6 +250,7 @@ impl Client {
     }
 
     async fn drive(&self, refresh: &mut Refresh, session: &dyn StoreSession) -> Result<(), Error> {
+        let mut late = Vec::new();
         loop {
             match refresh.step() {
                 Step::Load { file, max } => {
@@ -212,24 +258,40 @@ impl Client {
                     let bytes = session.load(&file, max)?;
                     refresh.give(bytes)?;
                 }
+                Step::Fetch { role, name, max } if self.asks_all(&role) => {
+                    self.ask_all(refresh, (&role, &name, max), &mut late).await?;
+                }
                 Step::Fetch { name, max, .. } => {
-                    let bytes = self.fetch_metadata(&name, max).await?;
-                    refresh.give(bytes).map_err(|source| self.refused(&name, source))?;
+                    self.metadata(&name, max, |bytes| refresh.give(bytes)).await?;
                 }
                 _ => return Ok(()),
             }
         }
     }
 
-    pub(crate) fn refused(&self, name: &str, source: tuf_core::Error) -> Error {
-        let url = self.0.metadata.join(name).unwrap_or_else(|_| self.0.metadata.clone());
+    /// Whether nothing says which version of a role there is to have, so that all mirrors are asked.
+    fn asks_all(&self, role: &RoleName) -> bool {
+        !self.0.mirrors.is_one() && matches!(role.top_level(), Some(TopLevel::Root | TopLevel::Timestamp))
+    }
+
+    pub(crate) fn copies(&self) -> &Mirrors {
+        &self.0.mirrors
+    }
+
+    pub(crate) fn refused_from(&self, mirror: &Mirror, name: &str, source: tuf_core::Error) -> Error {
+        let url = mirror.metadata.join(name).unwrap_or_else(|_| mirror.metadata.clone());
         ErrorKind::Refused { url: redact(&url), source }.into()
     }
 
-    /// A metadata file by its encoded name; `None` if the repository does not have it.
-    pub(crate) async fn fetch_metadata(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, Error> {
-        let url = join(&self.0.metadata, name)?;
-        let body = Pace::metadata().apply(&url, self.0.transport.fetch(&url)).await;
+    /// A metadata file by its encoded name; `None` if this mirror does not have it.
+    pub(crate) async fn fetch_from(
+        &self,
+        mirror: &Mirror,
+        name: &str,
+        max: u64,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let url = join(&mirror.metadata, name)?;
+        let body = Pace::metadata().apply(&url, self.0.transport.fetch_metadata(&url)).await;
         let result = match body {
             Ok(body) => body.collect(max).await,
             Err(error) => Err(error),
@@ -240,16 +302,26 @@ impl Client {
                 TransportErrorKind::NotFound { .. } => Ok(None),
                 TransportErrorKind::TooLarge { limit, .. } => {
                     let what = "bytes in this file";
-                    Err(self.refused(name, tuf_core::ErrorKind::Limit { what, limit }.into()))
+                    Err(self.refused_from(mirror, name, tuf_core::ErrorKind::Limit { what, limit }.into()))
                 }
                 _ => Err(error.into()),
             },
         }
     }
 
-    /// The URL of something below `targets/`.
-    pub(crate) fn target_url(&self, remote: &str) -> Result<Url, Error> {
-        join(&self.0.targets, &url_path(remote))
+    /// As [`Self::fetch_from`], of a client that has one mirror: audits judge one copy.
+    pub(crate) async fn fetch_metadata(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, Error> {
+        self.fetch_from(self.0.mirrors.first(), name, max).await
+    }
+
+    /// As [`Self::refused_from`], of a client that has one mirror.
+    pub(crate) fn refused(&self, name: &str, source: tuf_core::Error) -> Error {
+        self.refused_from(self.0.mirrors.first(), name, source)
+    }
+
+    /// The URL of something below a mirror's `targets/`.
+    pub(crate) fn target_url(&self, mirror: &Mirror, remote: &str) -> Result<Url, Error> {
+        join(&mirror.targets, &url_path(remote))
     }
 
     pub(crate) fn transport(&self) -> &dyn Transport {

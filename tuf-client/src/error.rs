@@ -3,23 +3,38 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tuf_core::{Attack, TargetPath};
 
 use crate::durable::DurableError;
 use crate::store::StoreError;
-use crate::transport::{SetupError, TransportError};
+use crate::transport::{SetupError, TransportError, TransportErrorKind};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<ErrorKind>);
 
+/// What one of several mirrors did wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct MirrorFault {
+    /// Where its metadata is, without credentials.
+    pub url: String,
+    /// Why it could not serve.
+    pub error: Error,
+}
+
 /// The kinds of [`Error`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// The refresh took longer than [`crate::ClientBuilder::deadline`] allows. What it verified is stored, and the
+    /// next one goes on from there.
+    #[error("the refresh was not complete within {} s", .0.as_secs_f32())]
+    Deadline(Duration),
     /// A local file could not be written or read.
     #[error(transparent)]
     File(#[from] DurableError),
@@ -31,6 +46,9 @@ pub enum ErrorKind {
         /// Why.
         source: tuf_core::Error,
     },
+    /// None of several mirrors could serve; with the fault of each.
+    #[error("no mirror could serve: {}", list(.0))]
+    Mirrors(Vec<MirrorFault>),
     /// A name that is no target path.
     #[error(transparent)]
     Path(#[from] tuf_core::PathError),
@@ -84,26 +102,43 @@ impl Error {
         }
     }
 
+    /// The faults of all mirrors, if there are several.
+    fn faults(&self) -> impl Iterator<Item = &Self> {
+        let faults: &[MirrorFault] = match &*self.0 {
+            ErrorKind::Mirrors(faults) => faults,
+            _ => &[],
+        };
+        faults.iter().map(|fault| &fault.error)
+    }
+
     /// Whether something was fetched and failed verification, as opposed to trouble of the network or
-    /// this machine.
+    /// this machine. Of several mirrors, one is enough.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match &*self.0 {
             ErrorKind::ViewExpired(_) => true,
             ErrorKind::Transport(error) => {
-                matches!(error.kind(), crate::transport::TransportErrorKind::TooLarge { .. })
+                matches!(error.kind(), TransportErrorKind::TooLarge { .. })
             }
+            ErrorKind::Mirrors(_) => self.faults().any(Self::is_refusal),
             _ => self.core().is_some_and(|error| !matches!(error.kind(), tuf_core::ErrorKind::Missing(_))),
         }
     }
 
-    /// Whether the repository lacks a file that its metadata names, which a moment later it may have.
+    /// Whether the repository lacks a file that its metadata names, which a moment later it may have. Of several
+    /// mirrors, one is enough.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         match &*self.0 {
             ErrorKind::Transport(error) => error.is_not_found(),
+            ErrorKind::Mirrors(_) => self.faults().any(Self::is_missing),
             _ => self.core().is_some_and(|error| matches!(error.kind(), tuf_core::ErrorKind::Missing(_))),
         }
+    }
+
+    /// Whether another mirror may do better.
+    pub(crate) const fn is_of_mirror(&self) -> bool {
+        matches!(&*self.0, ErrorKind::Transport(_) | ErrorKind::Refused { .. })
     }
 
     /// The class of attack this would be, as one word.
@@ -112,6 +147,7 @@ impl Error {
         match &*self.0 {
             ErrorKind::ViewExpired(_) => Some(Attack::IndefiniteFreeze.name()),
             ErrorKind::Transport(_) if self.is_refusal() => Some(Attack::EndlessData.name()),
+            ErrorKind::Mirrors(_) => self.faults().find_map(Self::attack),
             _ => self.core().and_then(tuf_core::Error::attack).map(Attack::name),
         }
     }
@@ -130,6 +166,15 @@ impl Error {
             ErrorKind::ViewExpired(_) => Some(
                 "refresh; if that fails, the repository was not renewed in time: ask its operator".to_owned(),
             ),
+            // That of a refusal says more than that of a server in trouble.
+            ErrorKind::Mirrors(_) => self
+                .faults()
+                .find(|fault| fault.is_refusal())
+                .or_else(|| self.faults().next())
+                .and_then(Self::hint),
+            ErrorKind::Deadline(_) => {
+                Some("try again, with another mirror (--url, several times), or allow more time".to_owned())
+            }
             ErrorKind::Path(_) | ErrorKind::Setup(_) | ErrorKind::Url { .. } | ErrorKind::Output { .. } => {
                 None
             }
@@ -141,6 +186,13 @@ impl<K: Into<ErrorKind>> From<K> for Error {
     fn from(kind: K) -> Self {
         Self(Box::new(kind.into()))
     }
+}
+
+fn list(faults: &[MirrorFault]) -> String {
+    // Each error names its URL.
+    let each =
+        faults.iter().zip(1_u32..).map(|(fault, number)| format!("({number}) {}", chain(&fault.error)));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// An error with all its causes, on one line.

@@ -31,6 +31,7 @@ pub mod env;
 mod error;
 pub mod inspect;
 pub mod listing;
+mod mirrors;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 mod reach;
@@ -44,6 +45,7 @@ pub mod transport;
 mod view;
 
 pub use client::{Client, ClientBuilder, Clock};
-pub use error::{Error, ErrorKind, chain};
+pub use error::{Error, ErrorKind, MirrorFault, chain};
+pub use mirrors::MirrorStatus;
 pub use tuf_core::{self, Limits, TargetPath};
 pub use view::{Target, VerifiedBody, View, Wanted};

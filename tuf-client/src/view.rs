@@ -14,6 +14,7 @@ use tuf_core::{Batch, Change, Checker, Hashes, RoleName, StoredFile, TargetFile,
 use crate::client::{Client, blocking};
 use crate::durable::{Access, Placed};
 use crate::error::{Error, ErrorKind};
+use crate::mirrors::Mirror;
 use crate::transport::{Body, Pace, redact};
 
 /// A pinned view. Cheap to clone; clones share the roles that were loaded.
@@ -164,9 +165,11 @@ impl View {
         let Inner { client, set, unsaved, .. } = &*self.0;
         let name = role.file_name(set.root().consistent_snapshot.then_some(version));
         let missing = || tuf_core::Error::from(tuf_core::ErrorKind::Missing(name.clone())).in_role(role);
-        let bytes: Arc<[u8]> = client.fetch_metadata(&name, max).await?.ok_or_else(missing)?.into();
-        let trusted =
-            set.delegated(delegator, role, &bytes).map_err(|source| client.refused(&name, source))?;
+        let take = |bytes: Option<Vec<u8>>| {
+            let bytes: Arc<[u8]> = bytes.ok_or_else(missing)?.into();
+            Ok((set.delegated(delegator, role, &bytes)?, bytes))
+        };
+        let (trusted, bytes) = client.metadata(&name, max, take).await?;
         lock(unsaved).insert(role.clone(), bytes);
         Ok(trusted)
     }
@@ -223,16 +226,35 @@ impl View {
         }
     }
 
-    /// Opens a stream of bytes that are verified when the stream has ended, not before.
+    /// Opens a stream of bytes that are verified when the stream has ended, not before. Mirrors are asked until one
+    /// begins to answer; what turns out wrong later is an error, and the next stream is asked of another one.
     ///
     /// # Errors
     /// [`ErrorKind::ViewExpired`], [`ErrorKind::Transport`], or a signed entry without a known hash.
     pub async fn open(&self, wanted: &Wanted) -> Result<VerifiedBody, Error> {
         self.check_fresh()?;
+        let mut asking = self.0.client.asking();
+        while let Some(mirror) = asking.next() {
+            let opened = self.open_at(&mirror, wanted).await;
+            if let Some(body) = asking.settle(&mirror, opened)? {
+                return Ok(body);
+            }
+        }
+        Err(asking.failed())
+    }
+
+    async fn open_at(&self, mirror: &Arc<Mirror>, wanted: &Wanted) -> Result<VerifiedBody, Error> {
+        let client = &self.0.client;
         let checker = Checker::new(&wanted.hashes, wanted.length)?;
-        let url = self.0.client.target_url(&wanted.path)?;
-        let body = Pace::default().apply(&url, self.0.client.transport().fetch(&url)).await?;
-        let opened = VerifiedBody { body, checker: Some(checker), url: redact(&url) };
+        let url = client.target_url(mirror, &wanted.path)?;
+        let body = Pace::default().apply(&url, client.transport().fetch(&url)).await?;
+        let opened = VerifiedBody {
+            body,
+            checker: Some(checker),
+            url: redact(&url),
+            client: client.clone(),
+            mirror: Arc::clone(mirror),
+        };
         // A length that is declared wrong is refused before the first byte.
         if let (Some(expected), Some(found)) = (wanted.length, opened.body.length())
             && expected != found
@@ -242,19 +264,29 @@ impl View {
         Ok(opened)
     }
 
-    /// Reads and verifies a whole file of at most `max` bytes into memory.
+    /// Reads and verifies a whole file of at most `max` bytes into memory, from the first mirror that has it right.
     ///
     /// # Errors
     /// As [`View::open`], and what fails verification.
     pub async fn read(&self, wanted: &Wanted, max: u64) -> Result<Bytes, Error> {
-        let too_long =
-            |limit| tuf_core::Error::from(tuf_core::ErrorKind::Limit { what: "bytes in one file", limit });
         if wanted.length.is_some_and(|length| length > max) {
             return Err(too_long(max).into());
         }
-        let mut body = self.open(wanted).await?;
+        self.check_fresh()?;
+        let mut asking = self.0.client.asking();
+        while let Some(mirror) = asking.next() {
+            let read = self.read_at(&mirror, wanted, max).await;
+            if let Some(bytes) = asking.settle(&mirror, read)? {
+                return Ok(bytes);
+            }
+        }
+        Err(asking.failed())
+    }
+
+    async fn read_at(&self, mirror: &Arc<Mirror>, wanted: &Wanted, max: u64) -> Result<Bytes, Error> {
+        let mut body = self.open_at(mirror, wanted).await?;
         let mut bytes = Vec::new();
-        while let Some(chunk) = body.next().await? {
+        while let Some(chunk) = body.checked().await? {
             bytes.extend_from_slice(&chunk);
             if u64::try_from(bytes.len()).is_ok_and(|length| length > max) {
                 return Err(body.refused(too_long(max)));
@@ -286,8 +318,8 @@ impl View {
     }
 
     /// Downloads and verifies a target into a temporary file beside its destination, for whoever wants many
-    /// to appear together. `None` if the destination has the right bytes already. `progress` is told the
-    /// length of every chunk.
+    /// to appear together. `None` if the destination has the right bytes already. `progress` is told of every byte
+    /// once, also if another mirror has to start anew.
     ///
     /// # Errors
     /// As [`View::download`].
@@ -303,14 +335,46 @@ impl View {
             progress(target.file.length);
             return Ok(None);
         }
-        let mut body = self.open(&self.wanted(target)).await?;
-        let mut placed = Placed::create(destination, Access::Shared)?;
-        while let Some(chunk) = body.next().await? {
-            placed.append(&chunk)?;
-            progress(u64::try_from(chunk.len()).unwrap_or_default());
+        let wanted = self.wanted(target);
+        let mut told = 0_u64;
+        let mut progress = |received: u64| {
+            if received > told {
+                progress(received - told);
+                told = received;
+            }
+        };
+        let mut asking = self.0.client.asking();
+        while let Some(mirror) = asking.next() {
+            let staged = self.stage_at(&mirror, &wanted, destination, &mut progress).await;
+            if let Some(placed) = asking.settle(&mirror, staged)? {
+                return Ok(Some(placed));
+            }
         }
-        Ok(Some(placed))
+        Err(asking.failed())
     }
+
+    /// A temporary file goes with its value, so nothing is left of what turns out wrong.
+    async fn stage_at(
+        &self,
+        mirror: &Arc<Mirror>,
+        wanted: &Wanted,
+        destination: &Path,
+        received: &mut impl FnMut(u64),
+    ) -> Result<Placed, Error> {
+        let mut body = self.open_at(mirror, wanted).await?;
+        let mut placed = Placed::create(destination, Access::Shared)?;
+        let mut length = 0_u64;
+        while let Some(chunk) = body.checked().await? {
+            placed.append(&chunk)?;
+            length = length.saturating_add(u64::try_from(chunk.len()).unwrap_or_default());
+            received(length);
+        }
+        Ok(placed)
+    }
+}
+
+fn too_long(limit: u64) -> tuf_core::Error {
+    tuf_core::ErrorKind::Limit { what: "bytes in one file", limit }.into()
 }
 
 /// Whether a local file has exactly the signed bytes.
@@ -341,6 +405,8 @@ pub struct VerifiedBody {
     /// Gone once the end was verified.
     checker: Option<Checker>,
     url: String,
+    client: Client,
+    mirror: Arc<Mirror>,
 }
 
 impl VerifiedBody {
@@ -350,6 +416,14 @@ impl VerifiedBody {
     /// As soon as there is a byte too many, at the end if length or hash do not match, or what the
     /// transport says.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let result = self.checked().await;
+        if let Err(error) = &result {
+            self.client.copies().blame(&self.mirror, error);
+        }
+        result
+    }
+
+    async fn checked(&mut self) -> Result<Option<Bytes>, Error> {
         let chunk = self.body.next().await?;
         let checked = match (&chunk, &mut self.checker) {
             (Some(bytes), Some(checker)) => checker.update(bytes),

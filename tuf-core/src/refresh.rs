@@ -113,8 +113,9 @@ pub enum Step {
     Done,
 }
 
-/// One refresh, at one fixed time.
-#[derive(Debug)]
+/// One refresh, at one fixed time. Whoever has several answers to one step gives each to a clone of its
+/// own, and goes on with the best.
+#[derive(Clone, Debug)]
 pub struct Refresh {
     limits: Arc<Limits>,
     now: DateTime<Utc>,
@@ -131,7 +132,7 @@ pub struct Refresh {
     floors_stored: [Option<Arc<[u8]>>; 2],
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     RootHistory,
     RemoteRoot,
@@ -212,7 +213,8 @@ impl Refresh {
     /// Takes what [`Refresh::step`] asked for.
     ///
     /// # Errors
-    /// Why the file is refused. The refresh is over then; [`Refresh::finish`] still says what to store.
+    /// Why the file is refused. Nothing has changed then: the same step can be given the answer of another
+    /// mirror, or the refresh ends; [`Refresh::finish`] says what to store in either case.
     pub fn give(&mut self, bytes: Option<Vec<u8>>) -> Result<(), Error> {
         let bytes: Option<Arc<[u8]>> = bytes.map(Into::into);
         let found = bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
@@ -300,18 +302,23 @@ impl Refresh {
     }
 
     fn remote_root(&mut self, bytes: Option<Arc<[u8]>>) -> Result<(), Error> {
-        if let Some(bytes) = bytes.filter(|_| self.chain.goes_on()) {
+        // At the limit more roots may follow; the next refresh goes on from here.
+        let goes_on = self.chain.goes_on() && self.rotations < self.limits.root_rotations;
+        if let Some(bytes) = bytes.filter(|_| goes_on) {
             self.chain = self.chain.next(&bytes)?;
             let version = self.chain.root().header.version;
             self.roots.push(Change::Write(StoredFile::RootHistory(version), bytes));
             self.rotations += 1;
-            if self.rotations < self.limits.root_rotations {
-                return Ok(());
-            }
-            // More roots may follow; the next refresh goes on from here.
+            return Ok(());
         }
         self.state = State::LoadFloorTimestamp(self.chain.finish(self.now)?);
         Ok(())
+    }
+
+    /// The version of the newest timestamp known: once a timestamp was taken, that of it.
+    #[must_use]
+    pub fn timestamp_version(&self) -> Option<u64> {
+        self.floor.timestamp.as_ref().map(|timestamp| timestamp.header.version)
     }
 
     fn raise_timestamp(&mut self, seen: Option<Authentic<Timestamp>>) {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use tuf_core::refresh::{Refresh, Step};
 
 use crate::attacks::warm;
-use crate::support::{Client, Pair, Repo, Want, assert_refused, change_names, expiry, kind_name};
+use crate::support::{Client, Pair, Repo, Want, assert_refused, change_names, expiry, kind_name, now};
 
 #[test]
 fn files_are_asked_for_in_the_order_of_trust_and_only_if_needed() {
@@ -32,6 +33,57 @@ fn without_consistent_snapshots_only_roots_have_their_version_in_the_name() {
     repo.files.retain(|name, _| name.starts_with("1.root") || name.chars().all(|c| !c.is_ascii_digit()));
     let mut client = repo.client();
     assert!(client.get(&repo.files, "d/x.txt").0.unwrap().is_some());
+}
+
+/// Mirrors: bad answers to every step change nothing, and a good one may follow.
+#[test]
+fn after_a_refused_answer_another_may_follow() {
+    let old = Repo::new();
+    let mut repo = old.clone();
+    for role in ["root", "targets", "snapshot", "timestamp"] {
+        repo.release(role);
+    }
+    let limits = Arc::new(tuf_core::Limits::default());
+    let mut refresh = Refresh::new(&old.client().pinned, now(), limits).unwrap();
+    let mut fetched = Vec::new();
+    loop {
+        match refresh.step() {
+            Step::Load { .. } => refresh.give(None).unwrap(),
+            Step::Fetch { name, role, .. } => {
+                let step = refresh.step();
+                let garbage = Some(b"{}".to_vec());
+                let absent = None;
+                // What the old repository has under this name, or some file of another role.
+                let stale =
+                    old.files.get(&name).or_else(|| old.files.get("1.root.json")).map(|bytes| bytes.to_vec());
+                for (index, bad) in [garbage, absent, stale].into_iter().enumerate() {
+                    let allowed = (role.as_str() == "root" && index == 1)
+                        || (role.as_str() == "timestamp" && index == 2)
+                        || !old.files.contains_key(&name) && !repo.files.contains_key(&name);
+                    if !allowed {
+                        refresh.give(bad).unwrap_err();
+                        assert_eq!(refresh.step(), step, "{name}");
+                    }
+                }
+                let good = repo.files.get(&name).map(|bytes| bytes.to_vec());
+                fetched.push(name);
+                let mut clone = refresh.clone();
+                clone.give(good.clone()).unwrap();
+                assert_eq!(refresh.step(), step, "a clone is of its own");
+                refresh.give(good).unwrap();
+            }
+            _ => break,
+        }
+    }
+    assert_eq!(refresh.timestamp_version(), Some(repo.version("timestamp")));
+    let (set, batch) = refresh.finish();
+    let mut client = old.client();
+    assert_eq!(client.refresh(&repo.files).batch, batch);
+    assert_eq!(
+        client.refresh(&repo.files).result.unwrap().root().header.version,
+        set.unwrap().root().header.version
+    );
+    assert_eq!(fetched.len(), 5, "{fetched:?}");
 }
 
 /// The same version with other content: what came first holds (spec 5.4.3).

@@ -54,7 +54,7 @@ async fn check_one(
 ) -> Result<(), Finding> {
     let remote = path.remote(consistent.then_some(&file.hashes));
     let unreadable = |error: &dyn std::error::Error| Finding::error("target-unreadable", chain(error));
-    let url = client.target_url(&remote).map_err(|error| unreadable(&error))?;
+    let url = client.target_url(client.copies().first(), &remote).map_err(|error| unreadable(&error))?;
     let mut body = match Pace::default().apply(&url, client.transport().fetch(&url)).await {
         Ok(body) => body,
         Err(error) if error.is_not_found() => {

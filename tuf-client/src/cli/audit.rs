@@ -18,7 +18,8 @@ pub(crate) async fn audit(
 ) -> Result<ExitCode, Failure> {
     let url = open::repository_url(repository)?;
     let files = files.unwrap_or_else(|| url.scheme() == "file");
-    let mut audit = Audit::of(url).files(files);
+    let transport = open::transport(global, std::slice::from_ref(&url))?;
+    let mut audit = Audit::of(url).files(files).transport(transport);
     if let Some(root) = &global.root {
         audit = audit.anchor(open::read(root)?);
     }

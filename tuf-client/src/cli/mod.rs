@@ -33,7 +33,10 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 4 refused as unsafe, 130 ended by Ctrl-C; `run` returns its command's.
 Nothing is trusted on first use: give the root file that you got from the repository's operator (--root), or a \
-store that was initialised with it (--store).";
+store that was initialised with it (--store).
+Credentials for the repository: user:password in the URL, a netrc file (NETRC, or .netrc in the home directory), or \
+TUF_AUTHORIZATION, the whole value of that header. They go to the repository's own hosts only, and are not passed on to \
+the command of `run`. Proxies: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY (also socks5://) and NO_PROXY.";
 
 /// A TUF client that only ever hands over verified bytes.
 #[derive(Debug, Parser)]
@@ -52,9 +55,13 @@ struct Global {
     /// The trusted root metadata, from a source you trust [env: TUF_ROOT]
     #[arg(long, global = true, value_name = "FILE")]
     root: Option<PathBuf>,
-    /// The repository's base, or a local directory: metadata/ and targets/ are below it [env: TUF_URL]
+    /// The repository's base, or a local directory: metadata/ and targets/ are below it. Given again, it names another
+    /// copy to fall back on; the store is for the first one and remembers no other [env: TUF_URL, one]
     #[arg(long, global = true, value_name = "URL")]
-    url: Option<String>,
+    url: Vec<String>,
+    /// Certificate authorities (PEM) to trust for https besides the system's [env: TUF_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Where trusted metadata is kept [env: TUF_STORE] [default: by the root, in the user's data directory]
     #[arg(long, global = true, value_name = "DIR")]
     store: Option<PathBuf>,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use tuf_client::store::FsStore;
-use tuf_client::{Client, Limits, env};
+use tuf_client::transport::{Credentials, HttpOptions, HttpTransport, Retry, SchemeTransport};
+use tuf_client::{Client, ClientBuilder, Error, Limits, env};
 use tuf_core::trust::RootChain;
 use url::Url;
 
@@ -21,20 +22,40 @@ TUF_STORE)";
 pub(crate) fn with_environment(mut global: Global) -> Global {
     let path = |name| env::var(name).map(PathBuf::from);
     global.root = global.root.or_else(|| path("TUF_ROOT"));
-    global.url = global.url.or_else(|| env::var("TUF_URL"));
+    if global.url.is_empty() {
+        global.url.extend(env::var("TUF_URL"));
+    }
+    global.ca_file = global.ca_file.or_else(|| path("TUF_CA_FILE"));
     global.store = global.store.or_else(|| path("TUF_STORE"));
     global
 }
 
-/// The client that the options describe.
+/// The client that the options describe: at the store's URL, with the other URLs given as mirrors.
 pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
     let store = store(global)?;
-    Ok(Client::builder(store.root(), store.url().clone()).store(store).build()?)
+    let first = store.url().clone();
+    let mirrors: Vec<Url> = urls(global)?.into_iter().skip(1).collect();
+    let all: Vec<Url> = std::iter::once(&first).chain(&mirrors).cloned().collect();
+    let builder = Client::builder(store.root(), first).transport(transport(global, &all)?).store(store);
+    Ok(mirrors.into_iter().fold(builder, ClientBuilder::mirror).build()?)
+}
+
+/// The transport that the options describe, with the environment's credentials for these URLs.
+pub(crate) fn transport(global: &Global, urls: &[Url]) -> Result<Retry<SchemeTransport>, Failure> {
+    let mut options = HttpOptions::default();
+    options.ca_file.clone_from(&global.ca_file);
+    options.credentials = Credentials::from_environment(urls).map_err(Error::from)?;
+    let http = HttpTransport::new(options).map_err(Error::from)?;
+    Ok(Retry::new(SchemeTransport::with_http(http)))
+}
+
+fn urls(global: &Global) -> Result<Vec<Url>, Failure> {
+    global.url.iter().map(|url| repository_url(url)).collect()
 }
 
 /// The store that the options describe: initialised if root and URL are given, else it must be there.
 pub(crate) fn store(global: &Global) -> Result<FsStore, Failure> {
-    let url = global.url.as_deref().map(repository_url).transpose()?;
+    let url = urls(global)?.into_iter().next();
     let Some(root) = &global.root else {
         let Some(directory) = &global.store else {
             return Err(Failure::new("no trusted root: neither --root nor --store was given").hint(NO_ROOT));
@@ -71,7 +92,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// A URL, or a local directory as one.
 pub(crate) fn repository_url(text: &str) -> Result<Url, Failure> {
     if text.contains("://") {
-        return Url::parse(text).map_err(|error| Failure::new(format!("{text} is no URL: {error}")));
+        // What is no URL may still hold a password.
+        let shown = text.rsplit('@').next().unwrap_or(text);
+        return Url::parse(text).map_err(|error| Failure::new(format!("{shown} is no URL: {error}")));
     }
     let directory = std::fs::canonicalize(text).map_err(|error| {
         Failure::new(format!("{text} is no URL and no directory that can be read: {error}"))

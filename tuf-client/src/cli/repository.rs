@@ -14,7 +14,7 @@ use super::open;
 use super::output::Output;
 
 pub(crate) fn init(global: &Global, out: &Output) -> Result<ExitCode, Failure> {
-    for (missing, option) in [(global.root.is_none(), "--root FILE"), (global.url.is_none(), "--url URL")] {
+    for (missing, option) in [(global.root.is_none(), "--root FILE"), (global.url.is_empty(), "--url URL")] {
         if missing {
             let hint =
                 "the root file is the trust anchor: get it from the repository's operator, not from the URL";

@@ -31,7 +31,7 @@ use crate::Wanted;
 use crate::simple::{ProjectName, SignedFile, SignedPage};
 
 /// Up to this size a file is verified before its first byte is sent.
-const WHOLE: u64 = 4 << 20;
+pub(super) const WHOLE: u64 = 4 << 20;
 
 /// So much of the end of a larger file stays here until the hash matches.
 const HELD_BACK: u64 = 64 << 10;

@@ -8,6 +8,9 @@
 //! what it took from another index is never used, and what it took from this one was verified then. (A free port is
 //! a new URL each time: for a warm uv cache give `--listen` a fixed port, and one port to one repository.)
 //!
+//! **Credentials.** What this client itself was given for the repository (`TUF_*`, `NETRC`) stays with it: the child only talks
+//! to the proxy, and a build script has no business with a password. (A `.netrc` in the home directory stays where it is.)
+//!
 //! **What this cannot close.** It is a fence for honest installers that are fed hostile data, not a sandbox for
 //! hostile programs: a program may ignore the proxy variables (Subversion does), `http.<url>.proxy` in
 //! a git configuration outranks ours, and local files and directories named on the command line are taken as they are.
@@ -189,6 +192,8 @@ fn is_removed(name: &str) -> bool {
     match plain.split_once('_') {
         Some(("pip", option)) => !PIP_KEPT.contains(&option),
         Some(("uv", option)) => !UV_KEPT.contains(&option),
+        // Ours, which may be credentials for the repository.
+        Some(("tuf", _)) => true,
         // Every proxy variable there is; ours are set anew. With REQUEST_METHOD some clients ignore HTTP_PROXY.
         _ => matches!(
             plain.as_str(),
@@ -197,6 +202,7 @@ fn is_removed(name: &str) -> bool {
                 | "all_proxy"
                 | "ftp_proxy"
                 | "no_proxy"
+                | "netrc"
                 | "request_method"
                 | "git_proxy_command"
                 | "git_ssh_command"
@@ -296,6 +302,9 @@ mod tests {
             "REQUEST_METHOD",
             "GIT_SSH_COMMAND",
             "GIT_PROXY_COMMAND",
+            "TUF_AUTHORIZATION",
+            "TUF_URL",
+            "NETRC",
         ];
         for name in rows {
             assert_eq!(environment(&[name]).removed, [name], "{name}");

@@ -14,6 +14,7 @@
 //! `store.json` is written after `root.json`, in one batch, so that an interrupted initialisation is none.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -41,7 +42,7 @@ const DIRECTORIES: [&str; 5] =
 const MAX_OWN_FILE: u64 = 8 * 1024 * 1024;
 
 /// A store in a directory, pinned to one root and one repository.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FsStore {
     directory: PathBuf,
     root: Vec<u8>,
@@ -49,8 +50,18 @@ pub struct FsStore {
     lock_wait: Duration,
 }
 
-/// `store.json`.
-#[derive(Debug, Deserialize, Serialize)]
+impl fmt::Debug for FsStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FsStore")
+            .field("directory", &self.directory)
+            .field("url", &redact(&self.url))
+            .field("lock_wait", &self.lock_wait)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `store.json`. The URL is kept whole, with credentials: the file is its owner's alone.
+#[derive(Deserialize, Serialize)]
 struct Record {
     /// In lower-case hex.
     root_sha256: String,
@@ -111,7 +122,7 @@ impl FsStore {
         &self.root
     }
 
-    /// The repository that the store is for.
+    /// The repository that the store is for, with the credentials that were in it when the store was initialised.
     pub fn url(&self) -> &Url {
         &self.url
     }

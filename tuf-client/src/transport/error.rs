@@ -12,6 +12,7 @@ pub struct TransportError(Box<Inner>);
 struct Inner {
     url: String,
     kind: TransportErrorKind,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -25,6 +26,9 @@ pub enum TransportErrorKind {
     /// The response is encoded; its bytes are then not the ones that were signed.
     #[error("the response has the content encoding `{0}`, but none was asked for")]
     ContentEncoding(String),
+    /// The response says it is gzip-encoded, and is not, or not whole.
+    #[error("the gzip-encoded response cannot be decoded")]
+    Gzip,
     /// The connection or the disk failed.
     #[error("reading failed")]
     Io,
@@ -90,6 +94,8 @@ pub enum Waiting {
     Headers,
     /// The next bytes of the body.
     Idle,
+    /// This mirror, after another one answered.
+    Others,
     /// The end of the body.
     Total,
 }
@@ -100,6 +106,7 @@ impl fmt::Display for Waiting {
             Self::Connect => "no connection",
             Self::Headers => "no response",
             Self::Idle => "no more data",
+            Self::Others => "another mirror answered, this one did not",
             Self::Total => "not complete",
         })
     }
@@ -108,7 +115,7 @@ impl fmt::Display for Waiting {
 impl TransportError {
     /// The fetch of `url` failed.
     pub fn new(url: &Url, kind: TransportErrorKind) -> Self {
-        Self(Box::new(Inner { url: redact(url), kind, source: None }))
+        Self(Box::new(Inner { url: redact(url), kind, retry_after: None, source: None }))
     }
 
     /// With the error that caused this one. It must not name the URL, which may contain a password.
@@ -116,6 +123,18 @@ impl TransportError {
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// With the time after which the server wants to be asked again.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.0.retry_after = wait;
+        self
+    }
+
+    /// After which time the server wants to be asked again, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// The same, with these figures if it is about a body that ended early: the layer that noticed counts no bytes.
@@ -151,11 +170,18 @@ impl TransportError {
             TransportErrorKind::ContentEncoding(_) => {
                 "the server or a proxy before it compresses unasked; turn that off for this repository"
             }
+            TransportErrorKind::Gzip => {
+                "the server or a proxy before it compresses wrongly; use another mirror"
+            }
             TransportErrorKind::NotFound { status: Some(403) } => {
                 "object stores answer 403 for a missing file; otherwise the server wants credentials"
             }
             TransportErrorKind::NotFound { .. } => "check the repository's URL",
             TransportErrorKind::Redirect(_) => "use the URL of the final server",
+            TransportErrorKind::Status(401) => {
+                "give credentials: in the URL, in a netrc file, or as TUF_AUTHORIZATION"
+            }
+            TransportErrorKind::Status(407) => "give the proxy's user name and password in its URL",
             TransportErrorKind::Status(429 | 500..=599) => {
                 "the server is in trouble; try again later or use another mirror"
             }
@@ -205,6 +231,14 @@ pub enum SetupError {
     CaFile {
         /// The file.
         path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Credentials that cannot be used. The reason never contains them.
+    #[error("cannot use the credentials from {origin}")]
+    Credentials {
+        /// Where they come from: a variable or a file.
+        origin: String,
         /// The reason.
         source: io::Error,
     },

@@ -1,15 +1,17 @@
 //! HTTP and HTTPS, by reqwest over rustls with ring.
 //!
 //! The rustls provider is named here and not taken from the process's default, which a library must not rely on; the
-//! ALPN protocols then have to be named as well. Bodies come as they are signed: no content encoding is asked for, and one
-//! that comes anyway is refused.
+//! ALPN protocols then have to be named as well. Targets come as they are signed: no content encoding is asked for, and one
+//! that comes anyway is refused. Metadata may come gzip-encoded.
+//!
+//! Credentials go to the origin they are for. A redirect to another scheme, host or port does not carry them on.
 
-use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{TryStreamExt, future::BoxFuture};
 use reqwest::{
     Client,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue},
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, RETRY_AFTER},
     redirect,
 };
 use rustls::{
@@ -22,7 +24,10 @@ use rustls::{
 };
 use url::Url;
 
-use super::{Body, Pace, SetupError, Transport, TransportError, TransportErrorKind, Waiting, error::redact};
+use super::{
+    Body, Credentials, Pace, SetupError, Transport, TransportError, TransportErrorKind, Waiting,
+    error::redact, gzip,
+};
 
 /// In bytes; over HTTP/1 hyper's own limits are as strict.
 const MAX_HEADERS: u32 = 64 * 1024;
@@ -37,6 +42,8 @@ pub struct HttpOptions {
     pub ca_file: Option<PathBuf>,
     /// Longest wait for a connection. Default 10 s.
     pub connect_timeout: Duration,
+    /// What to present to whom, besides the user info of URLs. Default: nothing.
+    pub credentials: Credentials,
     /// Longest waits and minimum rate of every response. Default: [`Pace::default`].
     pub pace: Pace,
     /// Whether the system's proxy settings (`HTTPS_PROXY` and so on) apply. Default: yes.
@@ -50,6 +57,7 @@ impl Default for HttpOptions {
         Self {
             ca_file: None,
             connect_timeout: Duration::from_secs(10),
+            credentials: Credentials::default(),
             pace: Pace::default(),
             system_proxy: true,
             user_agent: None,
@@ -58,19 +66,29 @@ impl Default for HttpOptions {
 }
 
 /// Fetches files over HTTP and HTTPS. Cheap to clone; clones share their connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpTransport {
     client: Client,
+    credentials: Arc<Credentials>,
     connect_timeout: Duration,
     pace: Pace,
+}
+
+/// Without the client, which would show the passwords of proxies.
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport")
+            .field("credentials", &self.credentials)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpTransport {
     /// Sets up a client. Reads the system's certificate authorities, so make one and keep it.
     pub fn new(options: HttpOptions) -> Result<Self, SetupError> {
         let setup = |error: Box<dyn Error + Send + Sync>| SetupError::Http(error);
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut user_agent = concat!("tuf-client/", env!("CARGO_PKG_VERSION")).to_owned();
         if let Some(extra) = &options.user_agent {
             user_agent.push(' ');
@@ -79,7 +97,6 @@ impl HttpTransport {
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls(&options)?)
             .connect_timeout(options.connect_timeout)
-            .default_headers(headers)
             .http2_max_header_list_size(MAX_HEADERS)
             .user_agent(user_agent)
             .referer(false)
@@ -93,7 +110,12 @@ impl HttpTransport {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| setup(error.into()))?;
-        Ok(Self { client, connect_timeout: options.connect_timeout, pace: options.pace })
+        Ok(Self {
+            client,
+            credentials: Arc::new(options.credentials),
+            connect_timeout: options.connect_timeout,
+            pace: options.pace,
+        })
     }
 
     /// The HTTP client itself, for requests that are no plain fetch of a file.
@@ -102,34 +124,58 @@ impl HttpTransport {
         &self.client
     }
 
-    async fn request(&self, url: &Url) -> Result<Body, TransportError> {
+    async fn request(&self, url: &Url, coding: Coding) -> Result<Body, TransportError> {
         let connect_timeout = self.connect_timeout;
-        let response = self
-            .client
-            .get(url.clone())
-            .send()
-            .await
-            .map_err(|error| classify(url, error, connect_timeout))?;
-        let refusal = match response.status().as_u16() {
-            200 => content_encoding(response.headers()).map(TransportErrorKind::ContentEncoding),
-            status @ (403 | 404 | 410) => Some(TransportErrorKind::NotFound { status: Some(status) }),
+        let mut request = self.client.get(url.clone()).header(ACCEPT_ENCODING, coding.name());
+        // reqwest itself makes a header of the URL's user info, which comes first.
+        if let Some(authorization) = self.credentials.authorization(url) {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let response = request.send().await.map_err(|error| classify(url, error, connect_timeout))?;
+        let found = content_encoding(response.headers());
+        let refusal = match (response.status().as_u16(), &*found) {
+            (200, []) => None,
+            (200, [one]) if coding == Coding::Gzip && is_gzip(one) => None,
+            (200, [other, ..]) => Some(TransportErrorKind::ContentEncoding(other.clone())),
+            (status @ (403 | 404 | 410), _) => Some(TransportErrorKind::NotFound { status: Some(status) }),
             // What the policy refused came as an error; this one names no address that could be followed.
-            301..=303 | 307 | 308 => Some(TransportErrorKind::Redirect(NO_ADDRESS.to_owned())),
-            status => Some(TransportErrorKind::Status(status)),
+            (301..=303 | 307 | 308, _) => Some(TransportErrorKind::Redirect(NO_ADDRESS.to_owned())),
+            (status, _) => Some(TransportErrorKind::Status(status)),
         };
         if let Some(kind) = refusal {
-            return Err(TransportError::new(url, kind));
+            return Err(TransportError::new(url, kind).with_retry_after(retry_after(response.headers())));
         }
         let length = response.content_length();
         let asked = url.clone();
         let chunks = response.bytes_stream().map_err(move |error| classify(&asked, error, connect_timeout));
-        Ok(Body::from_stream(url, length, chunks))
+        let body = Body::from_stream(url, length, chunks);
+        Ok(if found.is_empty() { body } else { gzip::decoded(url, body) })
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+}
+
+impl Coding {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+        }
     }
 }
 
 impl Transport for HttpTransport {
     fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
-        Box::pin(self.pace.apply(url, self.request(url)))
+        Box::pin(self.pace.apply(url, self.request(url, Coding::Identity)))
+    }
+
+    fn fetch_metadata<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
+        Box::pin(self.pace.apply(url, self.request(url, Coding::Gzip)))
     }
 }
 
@@ -199,7 +245,8 @@ fn check_redirect(previous: &[Url], next: &Url) -> Result<(), RedirectRefusal> {
     Ok(())
 }
 
-fn content_encoding(headers: &HeaderMap) -> Option<String> {
+/// The content codings, in their order, without those that change nothing.
+fn content_encoding(headers: &HeaderMap) -> Vec<String> {
     headers
         .get_all(CONTENT_ENCODING)
         .iter()
@@ -207,7 +254,18 @@ fn content_encoding(headers: &HeaderMap) -> Option<String> {
             String::from_utf8_lossy(value.as_bytes()).split(',').map(str::to_owned).collect::<Vec<_>>()
         })
         .map(|coding| coding.trim().to_owned())
-        .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+        .collect()
+}
+
+/// `x-gzip` is the old name (RFC 9110, 8.4.1.3).
+fn is_gzip(coding: &str) -> bool {
+    coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")
+}
+
+/// In seconds; a date is not read, since it would need this machine's clock to be right.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().map(Duration::from_secs).ok()
 }
 
 fn classify(url: &Url, error: reqwest::Error, connect_timeout: Duration) -> TransportError {

@@ -2,7 +2,7 @@
 //!
 //! A [`Transport`] turns a URL into a [`Body`]: chunks as they come. Lengths are limits for whoever reads
 //! ([`Body::collect`], or the verifier of a download), time is limited by [`Pace`], which works with any transport.
-//! The errors say enough to tell "not there" from "not reachable" from "not plausible", since the caller decides by that
+//! [`Retry`] tries honest faults again, with any transport. The errors say enough to tell "not there" from "not reachable" from "not plausible", since the caller decides by that
 //! whether another mirror may do better.
 
 use std::fmt;
@@ -15,17 +15,25 @@ use futures_util::{
 };
 use url::Url;
 
+#[cfg(feature = "http")]
+mod credentials;
 mod error;
 mod file;
 #[cfg(feature = "http")]
+mod gzip;
+#[cfg(feature = "http")]
 mod http;
 mod pace;
+mod retry;
 
+#[cfg(feature = "http")]
+pub use credentials::Credentials;
 pub use error::{SetupError, TransportError, TransportErrorKind, Waiting, redact};
 pub use file::FileTransport;
 #[cfg(feature = "http")]
 pub use http::{HttpOptions, HttpTransport};
 pub use pace::Pace;
+pub use retry::Retry;
 
 /// The first allocation of [`Body::collect`]: what a server declares is no reason to reserve more.
 const FIRST_ALLOCATION: u64 = 256 * 1024;
@@ -37,6 +45,13 @@ const FIRST_ALLOCATION: u64 = 256 * 1024;
 pub trait Transport: Send + Sync + fmt::Debug {
     /// Asks for one file.
     fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>>;
+
+    /// Asks for one metadata file, which compresses well. A transport that wraps others passes this on; one that can
+    /// decode what it asked to be encoded does both here, piece by piece, and declares no length that is not
+    /// that of the decoded bytes. Default: [`Transport::fetch`].
+    fn fetch_metadata<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
+        self.fetch(url)
+    }
 }
 
 /// The bytes of one response, in order.
@@ -161,6 +176,14 @@ impl Transport for SchemeTransport {
             #[cfg(feature = "http")]
             "http" | "https" => self.http.fetch(url),
             _ => Box::pin(async { Err(TransportError::new(url, TransportErrorKind::UnsupportedScheme)) }),
+        }
+    }
+
+    #[cfg(feature = "http")]
+    fn fetch_metadata<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
+        match url.scheme() {
+            "http" | "https" => self.http.fetch_metadata(url),
+            _ => self.fetch(url),
         }
     }
 }

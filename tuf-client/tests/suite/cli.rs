@@ -267,3 +267,50 @@ fn run_gives_its_commands_code_and_ctrl_c_ends_the_proxy() {
     assert!(interrupt.success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn a_second_url_is_fallen_back_on_and_the_store_is_for_the_first() {
+    let setup = Setup::new();
+    write(&Repo::new().build(), &setup.path("damaged"));
+    setup.overwrite("damaged/metadata/timestamp.json", |bytes| bytes.truncate(9));
+    setup.overwrite("damaged/targets/a.txt", |bytes| bytes.clear());
+    let (root, bad, good) = (setup.root(), setup.text("damaged"), setup.text("repo"));
+    let args = ["--root", &root, "--store", "store", "--url", &bad];
+    let alone = setup.run(&[&args[..], &["refresh"]].concat());
+    assert_eq!(alone.status.code(), Some(4), "{}", stderr(&alone));
+    let both = setup.run(&[&args[..], &["--url", &good, "download", "a.txt", "-o", "out"]].concat());
+    assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
+    assert_eq!(std::fs::read(setup.path("out/a.txt")).unwrap(), b"alpha");
+    let other = setup.run(&["--store", "store", "--url", &good, "refresh"]);
+    assert_eq!(other.status.code(), Some(1), "another URL first: {}", stderr(&other));
+    let neither = setup.run(&["--store", "store", "--url", &bad, "--url", &bad, "refresh"]);
+    assert_eq!(neither.status.code(), Some(4), "{}", stderr(&neither));
+    assert!(stderr(&neither).contains("(1) file://") && stderr(&neither).contains("(2) file://"));
+}
+
+#[test]
+fn credentials_that_cannot_be_used_are_refused_and_not_shown() {
+    let setup = Setup::new();
+    let run = |url: &str, variable: &str, value: &str| {
+        Command::new(env!("CARGO_BIN_EXE_tuf-client"))
+            .args(["--root", &setup.root(), "--store", "store", "--url", url, "refresh"])
+            .env_clear()
+            .env(variable, value)
+            .current_dir(setup.directory.path())
+            .output()
+            .unwrap()
+    };
+    let rows = [
+        ("http://127.0.0.1:1/", "NETRC", "/nonexistent/netrc", "/nonexistent/netrc"),
+        ("http://127.0.0.1:1/", "TUF_AUTHORIZATION", "Bearer secret\u{7}", "TUF_AUTHORIZATION"),
+        ("http://user:secret@127.0.0.1:99999/", "NO_PROXY", "*", "is no URL"),
+        ("http://user:secret@127.0.0.1:1/", "NO_PROXY", "*", "cannot connect"),
+        ("http://127.0.0.1:1/", "TUF_CA_FILE", "/nonexistent/ca.pem", "/nonexistent/ca.pem"),
+    ];
+    for (url, variable, value, expected) in rows {
+        let output = run(url, variable, value);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(expected) && !text.contains("secret"), "{text}");
+    }
+}

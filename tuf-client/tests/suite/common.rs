@@ -1,13 +1,11 @@
 //! Small repositories made in memory.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use tuf_client::durable;
 use tuf_client::transport::{Body, Transport, TransportError, TransportErrorKind};
 use tuf_core::{
     Delegated, Delegation, Delegations, Draft, Hashes, Key, KeyId, Keys, MetaFile, Metadata, PublicKey,
@@ -54,6 +52,8 @@ pub(crate) struct Repo {
     pub(crate) root: Root,
     pub(crate) root_seeds: Vec<u8>,
     pub(crate) timestamp_expires: DateTime<Utc>,
+    /// Of timestamp, snapshot and all targets roles.
+    pub(crate) version: u64,
     pub(crate) targets: Targets,
     pub(crate) delegated: BTreeMap<String, Targets>,
     pub(crate) files: Files,
@@ -75,6 +75,7 @@ impl Repo {
             root,
             root_seeds: vec![1, 2],
             timestamp_expires: far(),
+            version: 1,
             targets: Targets::new(far()),
             delegated: BTreeMap::new(),
             files: Files::new(),
@@ -125,27 +126,32 @@ impl Repo {
     /// Every file, signed.
     pub(crate) fn build(&self) -> Files {
         let mut files = self.files.clone();
-        let consistent = self.root.consistent_snapshot;
+        let (consistent, version) = (self.root.consistent_snapshot, self.version);
         let mut snapshot = Snapshot::new(far());
-        let mut put = |role: &RoleName, versioned: bool, bytes: Vec<u8>| {
-            files.insert(format!("metadata/{}", role.file_name(versioned.then_some(1))), bytes);
+        snapshot.header.version = version;
+        let mut put = |role: &RoleName, version: Option<u64>, bytes: Vec<u8>| {
+            files.insert(format!("metadata/{}", role.file_name(version)), bytes);
         };
+        let versioned = consistent.then_some(version);
         let roles = self.delegated.iter().map(|(name, value)| (RoleName::new(name).unwrap(), value, 6));
         for (role, value, seed) in roles.chain([(TopLevel::Targets.role(), &self.targets, 5)]) {
-            let bytes = sign(value, &[seed]);
+            let mut value = value.clone();
+            value.header.version = version;
+            let bytes = sign(&value, &[seed]);
             if !self.unlisted.iter().any(|name| name == role.as_str()) {
-                snapshot.set_role(&role, MetaFile::of(1, &bytes));
+                snapshot.set_role(&role, MetaFile::of(version, &bytes));
             }
-            put(&role, consistent, bytes);
+            put(&role, versioned, bytes);
         }
         for name in &self.listed {
             snapshot.set_role(&RoleName::new(name).unwrap(), MetaFile::version(1));
         }
         let snapshot = sign(&snapshot, &[4]);
-        let timestamp = Timestamp::new(self.timestamp_expires, MetaFile::of(1, &snapshot));
-        put(&TopLevel::Snapshot.role(), consistent, snapshot);
-        put(&TopLevel::Timestamp.role(), false, sign(&timestamp, &[3]));
-        put(&TopLevel::Root.role(), true, sign(&self.root, &self.root_seeds));
+        let mut timestamp = Timestamp::new(self.timestamp_expires, MetaFile::of(version, &snapshot));
+        timestamp.header.version = version;
+        put(&TopLevel::Snapshot.role(), versioned, snapshot);
+        put(&TopLevel::Timestamp.role(), None, sign(&timestamp, &[3]));
+        put(&TopLevel::Root.role(), Some(self.root.header.version), sign(&self.root, &self.root_seeds));
         files
     }
 }
@@ -159,9 +165,10 @@ pub(crate) fn odd_id(seed: u8) -> KeyId {
     KeyId::new(&format!("key-{seed}"))
 }
 
-pub(crate) fn write(files: &Files, directory: &Path) {
+#[cfg(feature = "cli")]
+pub(crate) fn write(files: &Files, directory: &std::path::Path) {
     for (path, bytes) in files {
-        durable::create_new(&directory.join(path), bytes).map(drop).unwrap();
+        tuf_client::durable::create_new(&directory.join(path), bytes).map(drop).unwrap();
     }
 }
 

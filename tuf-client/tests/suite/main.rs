@@ -4,3 +4,5 @@ mod audit;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;
+#[cfg(feature = "http")]
+mod mirrors;

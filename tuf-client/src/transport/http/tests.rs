@@ -79,6 +79,22 @@ async fn answer(mut stream: TcpStream, address: SocketAddr) -> io::Result<()> {
                 format!("HTTP/1.1 302 X\r\nLocation: http://{address}{next}\r\nContent-Length: 0\r\n\r\n");
             stream.write_all(text.as_bytes()).await
         }
+        ["redirect-to", port] => {
+            let text = format!(
+                "HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:{port}/echo\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(text.as_bytes()).await
+        }
+        ["gzip", coding] => {
+            let body = gzip_of(b"{\"signed\":{}}");
+            let head = head(&format!("Content-Encoding: {coding}\r\nContent-Length: {}\r\n", body.len()));
+            stream.write_all(&[head.as_bytes(), &body].concat()).await
+        }
+        ["bomb"] => {
+            let body = gzip_of(&vec![b' '; 32 << 20]);
+            stream.write_all(&[head("Content-Encoding: gzip\r\n").as_bytes(), &body].concat()).await
+        }
+        ["busy"] => stream.write_all(b"HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n").await,
         ["redirect-to-file"] => {
             stream.write_all(b"HTTP/1.1 302 X\r\nLocation: file:///x\r\nContent-Length: 0\r\n\r\n").await
         }
@@ -90,6 +106,12 @@ async fn answer(mut stream: TcpStream, address: SocketAddr) -> io::Result<()> {
 /// Until the client goes away.
 async fn wait(stream: &mut TcpStream) -> io::Result<()> {
     stream.read(&mut [0]).await.map(drop)
+}
+
+fn gzip_of(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 async fn server() -> Url {
@@ -104,8 +126,12 @@ async fn server() -> Url {
 }
 
 fn transport() -> HttpTransport {
-    let mut options =
-        HttpOptions { system_proxy: false, user_agent: Some("test/1".to_owned()), ..HttpOptions::default() };
+    transport_with(Credentials::new())
+}
+
+fn transport_with(credentials: Credentials) -> HttpTransport {
+    let user_agent = Some("test/1".to_owned());
+    let mut options = HttpOptions { credentials, system_proxy: false, user_agent, ..HttpOptions::default() };
     options.pace.headers = LIMIT;
     options.pace.idle = LIMIT;
     HttpTransport::new(options).unwrap()
@@ -135,6 +161,73 @@ async fn a_request_asks_for_no_encoding_and_says_who_asks() {
     )));
     assert!(!request.contains("referer"));
 }
+
+#[tokio::test]
+async fn metadata_may_come_gzip_encoded_up_to_its_limit_targets_not() {
+    let base = server().await;
+    let metadata = async |path: &str, max| {
+        transport().fetch_metadata(&base.join(path).unwrap()).await?.collect(max).await
+    };
+    let request = String::from_utf8(metadata("echo", 4096).await.unwrap()).unwrap().to_lowercase();
+    assert!(request.contains("\r\naccept-encoding: gzip\r\n"), "{request}");
+    for coding in ["gzip", "GZIP", "x-gzip", "identity,gzip"] {
+        assert_eq!(metadata(&format!("gzip/{coding}"), 13).await.unwrap(), b"{\"signed\":{}}", "{coding}");
+    }
+    assert_eq!(metadata("ok", 5).await.unwrap(), b"hello", "a server need not");
+    let rows = [
+        ("gzip/gzip", TransportErrorKind::TooLarge { limit: 12, declared: None }),
+        ("bomb", TransportErrorKind::TooLarge { limit: 12, declared: None }),
+        ("gzip/gzip,gzip", TransportErrorKind::ContentEncoding("gzip".to_owned())),
+        ("gzip/br", TransportErrorKind::ContentEncoding("br".to_owned())),
+        ("encoding/gzip", TransportErrorKind::Gzip),
+    ];
+    for (path, kind) in rows {
+        assert_eq!(metadata(path, 12).await.unwrap_err().kind(), &kind, "{path}");
+    }
+    let error = get(&base.join("gzip/gzip").unwrap(), 100).await.unwrap_err();
+    assert_eq!(error.kind(), &TransportErrorKind::ContentEncoding("gzip".to_owned()));
+}
+
+#[tokio::test]
+async fn credentials_stay_with_their_origin() {
+    let (base, elsewhere) = (server().await, server().await);
+    let port = |url: &Url| url.port().unwrap();
+    let mut with_user = base.clone();
+    with_user.set_username("me").unwrap();
+    with_user.set_password(Some("s%201")).unwrap();
+    let for_origin = Credentials::new().for_origin(&base, "Bearer s2").unwrap();
+    let netrc = Credentials::new().netrc("machine 127.0.0.1 login me password s3");
+    let rows = [
+        (&with_user, Credentials::new(), "Basic bWU6cyAx"),
+        (&with_user, for_origin.clone(), "Basic bWU6cyAx"),
+        (&base, for_origin, "Bearer s2"),
+        (&base, netrc, "Basic bWU6czM="),
+    ];
+    for (base, credentials, expected) in rows {
+        let transport = transport_with(credentials);
+        assert!(!format!("{transport:?}").contains("s2"), "{transport:?}");
+        let sent = async |path: String| {
+            let url = base.join(&path).unwrap();
+            let body = transport.fetch(&url).await.unwrap().collect(4096).await.unwrap();
+            let request = String::from_utf8(body).unwrap();
+            request.lines().find_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                name.eq_ignore_ascii_case("authorization").then(|| value.to_owned())
+            })
+        };
+        assert_eq!(sent("echo".to_owned()).await.as_deref(), Some(expected));
+        assert_eq!(sent(format!("redirect-to/{}", port(base))).await.as_deref(), Some(expected));
+        assert_eq!(sent(format!("redirect-to/{}", port(&elsewhere))).await, None);
+    }
+}
+
+#[tokio::test]
+async fn how_long_a_busy_server_wants_to_be_left_alone_is_told() {
+    let error = get(&server().await.join("busy").unwrap(), 1).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry_after()), (&TransportErrorKind::Status(429), Some(7 * UNIT)));
+}
+
+const UNIT: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn hostile_answers_are_refused_with_their_reason() {

@@ -309,6 +309,8 @@ impl Refresh {
             let version = self.chain.root().header.version;
             self.roots.push(Change::Write(StoredFile::RootHistory(version), bytes));
             self.rotations += 1;
+            // The store may have what follows, if only this one was lost.
+            self.state = State::RootHistory;
             return Ok(());
         }
         self.state = State::LoadFloorTimestamp(self.chain.finish(self.now)?);

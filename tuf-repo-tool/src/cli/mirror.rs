@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use serde_json::{Map, Value, json};
 use tuf_client::simple::ProjectName;
 use tuf_repo_tool::mirror::{Report, Upstream, UpstreamError, pip_settings, sync};
 use tuf_repo_tool::{Error, ProjectConfig, Repository};
@@ -64,10 +65,14 @@ pub(crate) async fn run(
             save(&repository, output)
         }
         Command::Sync { upstream, no_publish } => {
-            let failed = run_sync(&mut repository, upstream, output).await?;
+            let (mut document, failed) = run_sync(&mut repository, upstream, output).await?;
+            let mut text = "staged; publish it with `tuf-repo publish`".to_owned();
             if !no_publish {
-                publish::publish(&repository, output).await?;
+                let outcome = publish::publish_staged(&repository).await?;
+                text = publish::text(&outcome, "nothing to publish");
+                extend(&mut document, publish::document(&outcome));
             }
+            output.result(&document, &text);
             if failed { Err(Failure::Reported(ExitCode::FAILURE)) } else { Ok(()) }
         }
     }
@@ -111,12 +116,19 @@ pub(crate) fn upstream(
     Ok(Upstream::new(url).map_err(Error::from)?)
 }
 
-/// Syncs and reports; true if some project failed.
+/// Adds the fields of one JSON object to another.
+pub(crate) fn extend(document: &mut Value, more: Value) {
+    if let (Value::Object(document), Value::Object(more)) = (document, more) {
+        document.extend(more);
+    }
+}
+
+/// Syncs and reports: for programs, and true if some project failed.
 pub(crate) async fn run_sync(
     repository: &mut Repository,
     given: Option<Url>,
     output: &Output,
-) -> Result<bool, Failure> {
+) -> Result<(Value, bool), Failure> {
     let upstream = upstream(given, repository, output)?;
     let lock = repository.lock()?;
     repository.reload()?;
@@ -127,8 +139,9 @@ pub(crate) async fn run_sync(
     Ok(print(&report?, output))
 }
 
-fn print(report: &Report, output: &Output) -> bool {
+fn print(report: &Report, output: &Output) -> (Value, bool) {
     let mut failed = false;
+    let mut projects = Map::new();
     for (project, result) in &report.projects {
         match result {
             Ok(done) => {
@@ -138,6 +151,10 @@ fn print(report: &Report, output: &Output) -> bool {
                 };
                 output.say(&format!("{project}: {} files, {fetched}", done.files));
                 done.notes.iter().for_each(|note| output.warn(note));
+                let document = json!({
+                    "files": done.files, "fetched": done.fetched, "bytes": done.bytes, "notes": done.notes,
+                });
+                projects.insert(project.to_string(), document);
             }
             Err(error) => {
                 failed = true;
@@ -148,9 +165,12 @@ fn print(report: &Report, output: &Output) -> bool {
                     Error::Upstream(_) => Some("what is published of this project stays as it is".to_owned()),
                     other => other.hint(),
                 };
-                output.complain(&format!("{project}: {}", tuf_client::chain(error)), hint.as_deref());
+                let message = tuf_client::chain(error);
+                output.complain(&format!("{project}: {message}"), hint.as_deref());
+                let document = json!({ "error": { "message": message, "hint": hint } });
+                projects.insert(project.to_string(), document);
             }
         }
     }
-    failed
+    (json!({ "projects": projects }), failed)
 }

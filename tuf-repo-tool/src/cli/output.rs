@@ -47,6 +47,9 @@ impl Output {
         } else {
             text.to_owned()
         };
+        if text.is_empty() {
+            return;
+        }
         // A closed pipe is the reader's choice.
         let _ = writeln!(anstream::stdout(), "{}", text.trim_end());
     }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
 use tuf_repo_tool::keys::Passphrases;
 use tuf_repo_tool::publish::{Changes, Outcome, Renewal, publish as publish_changes, renew_root};
 use tuf_repo_tool::{Error, Repository};
@@ -10,19 +11,25 @@ use super::output::size;
 use super::{Failure, Output, open_state};
 
 pub(crate) async fn publish(repository: &Repository, output: &Output) -> Result<(), Failure> {
+    let outcome = publish_staged(repository).await?;
+    output.result(&document(&outcome), &text(&outcome, "nothing to publish"));
+    Ok(())
+}
+
+/// Publishes what is staged, and what is due of the online roles.
+pub(crate) async fn publish_staged(repository: &Repository) -> Result<Outcome, Error> {
     let lock = repository.lock()?;
     let state = open_state(repository).await?;
     let changes = state.staged().await?;
     let mut passphrases = Passphrases::from_environment();
     let outcome = publish_changes(repository, &lock, &mut passphrases, &changes, Renewal::Online).await?;
     state.clear_staged().await?;
-    print(&outcome, "nothing to publish", output);
-    Ok(())
+    Ok(outcome)
 }
 
 pub(crate) async fn renew(repository: &Repository, output: &Output) -> Result<(), Failure> {
     let (outcome, unsigned) = renew_due(repository, &mut Passphrases::from_environment()).await?;
-    print(&outcome, "nothing is due", output);
+    output.result(&document(&outcome), &text(&outcome, "nothing is due"));
     unsigned.map_or(Ok(()), |error| {
         output.complain(&tuf_client::chain(&error), error.hint().as_deref());
         Err(Failure::Reported(ExitCode::FAILURE))
@@ -51,18 +58,11 @@ pub(crate) async fn renew_due(
     }
 }
 
-fn print(outcome: &Outcome, nothing: &str, output: &Output) {
-    let Outcome::Published(summary) = outcome else {
-        output.result(&serde_json::json!({"published": false}), nothing);
-        return;
-    };
-    let signed: Vec<_> = summary
-        .signed
-        .iter()
-        .map(|(name, length)| serde_json::json!({"file": name, "length": length}))
-        .collect();
+/// What was published, for people.
+pub(crate) fn text(outcome: &Outcome, nothing: &str) -> String {
+    let Outcome::Published(summary) = outcome else { return nothing.to_owned() };
     let bytes: usize = summary.signed.iter().map(|(_, length)| length).sum();
-    let text = format!(
+    format!(
         "published snapshot {}, timestamp {}: {} targets set, {} removed, {} files signed ({})",
         summary.snapshot,
         summary.timestamp,
@@ -70,14 +70,19 @@ fn print(outcome: &Outcome, nothing: &str, output: &Output) {
         summary.removed,
         summary.signed.len(),
         size(u64::try_from(bytes).unwrap_or_default())
-    );
-    let document = serde_json::json!({
+    )
+}
+
+/// What was published, for programs.
+pub(crate) fn document(outcome: &Outcome) -> Value {
+    let Outcome::Published(summary) = outcome else { return json!({ "published": false }) };
+    let signed = summary.signed.iter().map(|(name, length)| json!({"file": name, "length": length}));
+    json!({
         "published": true,
         "snapshot": summary.snapshot,
         "timestamp": summary.timestamp,
         "set": summary.set,
         "removed": summary.removed,
-        "signed": signed,
-    });
-    output.result(&document, &text);
+        "signed": signed.collect::<Vec<_>>(),
+    })
 }

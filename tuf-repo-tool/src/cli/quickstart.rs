@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde_json::json;
 use tuf_repo_tool::keys::Passphrases;
 use tuf_repo_tool::quickstart::{prepare, verify};
 use url::Url;
 
-use super::mirror::{names, run_sync};
+use super::mirror::{extend, names, run_sync};
 use super::output::size;
 use super::{Failure, Output, publish, serve};
 
@@ -38,8 +39,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let mut passphrases = Passphrases::from_environment();
     let mut repository =
         prepare(&args.directory, &projects, latest, args.upstream.as_ref(), &mut passphrases)?;
-    let failed = run_sync(&mut repository, None, output).await?;
-    publish::publish(&repository, output).await?;
+    let (mut document, failed) = run_sync(&mut repository, None, output).await?;
+    let outcome = publish::publish_staged(&repository).await?;
+    output.say(&publish::text(&outcome, "nothing to publish"));
+    extend(&mut document, publish::document(&outcome));
     // One that slept for days has expired.
     publish::renew_due(&repository, &mut passphrases).await?;
     let verified = verify(&repository).await?;
@@ -48,7 +51,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         verified.targets,
         size(verified.bytes)
     ));
+    let figures = json!({ "targets": verified.targets, "bytes": verified.bytes });
+    extend(&mut document, json!({ "verified": figures }));
     if failed {
+        output.result(&document, "");
         return Err(Failure::Reported(ExitCode::FAILURE));
     }
     let next = next_command(
@@ -56,13 +62,18 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         &projects.first().map(ToString::to_string).unwrap_or_default(),
         args.listen,
     );
+    extend(&mut document, json!({ "next": next }));
     if args.once {
         let directory = args.directory.display();
-        output.say(&format!("\nServe it:    tuf-repo --repo {directory} serve --renew\nInstall:     {next}"));
+        output.result(
+            &document,
+            &format!("\nServe it:    tuf-repo --repo {directory} serve --renew\nInstall:     {next}"),
+        );
         return Ok(());
     }
-    output.say(&format!("\nInstall from it, in another terminal:\n    {next}\n"));
-    serve::run(&serve::Args { listen: args.listen, renew: true }, &repository, output).await
+    let listener = serve::listen(args.listen).await?;
+    output.result(&document, &format!("\nInstall from it, in another terminal:\n    {next}\n"));
+    serve::keep_serving(&repository, listener, true, output).await
 }
 
 /// What a person types next.

@@ -18,23 +18,36 @@ const RENEW_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Args {
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
-    pub(crate) listen: SocketAddr,
+    listen: SocketAddr,
     /// Sign again what will expire, at half its life
     #[arg(long)]
-    pub(crate) renew: bool,
+    renew: bool,
 }
 
 pub(crate) async fn run(args: &Args, repository: &Repository, output: &Output) -> Result<(), Failure> {
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-        let hint = "is another server running? --listen takes another address";
-        Failure::Message(format!("cannot listen on {}: {error}", args.listen), Some(hint.to_owned()))
-    })?;
+    let listener = listen(args.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::Message(error.to_string(), None))?;
     output.result(
         &serde_json::json!({ "url": format!("http://{address}") }),
         &format!("serving {} at http://{address}", repository.public().display()),
     );
-    if !args.renew {
+    keep_serving(repository, listener, args.renew, output).await
+}
+
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = "is another server running? --listen takes another address";
+        Failure::Message(format!("cannot listen on {address}: {error}"), Some(hint.to_owned()))
+    })
+}
+
+pub(crate) async fn keep_serving(
+    repository: &Repository,
+    listener: TcpListener,
+    renew: bool,
+    output: &Output,
+) -> Result<(), Failure> {
+    if !renew {
         return serve(repository, listener).await;
     }
     let mut passphrases = Passphrases::from_environment();

@@ -19,6 +19,9 @@ use super::wheel_metadata::read_metadata;
 use crate::error::Error;
 use crate::repository::Repository;
 
+/// The largest file taken from an upstream that does not say its size: far above any on PyPI.
+const MAX_FILE: u64 = 8 << 30;
+
 /// The largest core metadata (PEP 658) taken, as clients have it.
 const MAX_METADATA: u64 = 8 << 20;
 
@@ -133,6 +136,11 @@ impl Files<'_> {
         while let Some(chunk) = body.next().await.map_err(UpstreamError::from)? {
             hasher.update(&chunk);
             placed.append(&chunk)?;
+            let limit = file.size.unwrap_or(MAX_FILE);
+            if placed.written() > limit {
+                let kind = TransportErrorKind::TooLarge { limit, declared: None };
+                return Err(UpstreamError::from(TransportError::new(url, kind)).into());
+            }
             progress(Event::Bytes(u64::try_from(chunk.len()).unwrap_or_default()));
         }
         if let (None, Some(expected)) = (file.sha256, file.size)

@@ -1,7 +1,7 @@
 //! Core metadata out of a wheel.
 //!
-//! An index may say that a wheel's metadata can be fetched alone (PEP 658). A mirror does not take upstream's word
-//! for those bytes: it reads them from the wheel itself, whose hash it knows.
+//! An upstream that does not offer a wheel's metadata alone (PEP 658) does not keep a mirror from doing so: they are in
+//! the wheel.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};

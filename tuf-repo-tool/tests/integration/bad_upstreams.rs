@@ -151,7 +151,10 @@ fn one_json_document_is_printed_whatever_fails() {
     sandbox.init(&[]).ok();
     sandbox.tuf_repo(&["mirror", "add", "demo", "unknown"]).ok();
     let run = sandbox.tuf_repo(&["--json", "mirror", "sync", "--upstream", &upstream.simple()]).code(1);
-    assert_eq!(run.json()["published"], true);
+    let document = run.json();
+    assert_eq!(document["published"], true);
+    assert_eq!(document["projects"]["demo"]["files"], 2);
+    assert!(document["projects"]["unknown"]["error"]["message"].as_str().unwrap().contains("unknown"));
 }
 
 #[test]

@@ -1,23 +1,15 @@
-//! What hostile files may cost, and what is said of them. The ceilings are for a debug build on a slow
-//! machine: quadratic work is over them by far.
+//! What hostile files may cost, and what is said of them. Cost is processor time of this thread, so that other work on
+//! the machine does not count; the ceilings tell linear work from quadratic, which is over them by far.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tuf_core::canonical::canonicalize;
 use tuf_core::trust::RootChain;
 use tuf_core::{Draft, Envelope, Limits, MetaFile, Snapshot, Targets, pattern};
 
-use crate::support::{Pair, Repo, canonical, kind_name, now};
-
-fn within(seconds: u64, what: &str, work: impl FnOnce()) {
-    let start = Instant::now();
-    work();
-    let took = start.elapsed();
-    assert!(took < Duration::from_secs(seconds), "{what} took {took:?}");
-}
+use crate::support::{Pair, Repo, canonical, kind_name, now, within};
 
 /// `{"<n>":0, …}`
 fn many_members(bytes: usize, order: impl Fn(usize) -> usize) -> String {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use tuf_core::TargetPath;
 use tuf_core::bins::HashBins;
 use tuf_core::trust::{Search, SearchStep};
 
-use crate::support::{Pair, Repo, Want, assert_refused, delegation, file, find, kind_name, role};
+use crate::support::{Pair, Repo, Want, assert_refused, delegation, file, find, kind_name, role, within};
 
 /// One delegation: from, to, pattern, terminating.
 type Edge = (&'static str, &'static str, &'static str, bool);
@@ -245,9 +244,9 @@ fn ten_thousand_delegations_are_searched_at_once() {
     repo.delegations()["roles"] = json!(roles);
     repo.publish();
     let set = repo.client().trusts(&repo.files);
-    let start = Instant::now();
-    assert!(find(set, &repo.files, "d/x.txt", &mut Vec::new()).unwrap().is_some());
-    assert!(start.elapsed() < Duration::from_secs(2));
+    within(2, "ten thousand delegations", || {
+        assert!(find(set, &repo.files, "d/x.txt", &mut Vec::new()).unwrap().is_some());
+    });
 }
 
 #[test]

@@ -11,12 +11,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tuf_core::canonical::to_wire;
 use tuf_core::{Hashes, RoleName, TargetPath};
 
 pub(crate) use client::{Client, Want, assert_refused, change_names, find, kind_name};
 pub(crate) use keys::Pair;
+
+/// Whether some work takes at most so many seconds of this thread's processor time: other work on the machine does not
+/// count.
+pub(crate) fn within(seconds: i64, what: &str, work: impl FnOnce()) {
+    let spent = || clock_gettime(ClockId::ThreadCPUTime).tv_sec;
+    let start = spent();
+    work();
+    let took = spent() - start;
+    assert!(took <= seconds, "{what} took {took} s of processor time");
+}
 
 /// Files of a repository below `metadata/`.
 pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;

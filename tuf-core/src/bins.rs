@@ -2,8 +2,6 @@
 //! prefixes (spec 4.5; PEP 458 uses 16,384). Two ways to write them: `path_hash_prefixes`, which every
 //! client reads, and succinct roles (TAP 15).
 
-use data_encoding::HEXLOWER;
-
 use crate::canonical::write_string;
 use crate::delegation::{Delegation, Scope, read_name};
 use crate::json::Extra;
@@ -221,12 +219,6 @@ impl SuccinctBins {
             ],
         );
     }
-}
-
-/// The prefix of a path's SHA-256 in hex, for people who want to know why a path is in a bin.
-#[must_use]
-pub fn path_digest(path: &TargetPath) -> String {
-    HEXLOWER.encode(&path.digest())
 }
 
 #[cfg(test)]

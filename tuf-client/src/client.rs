@@ -44,6 +44,9 @@ impl std::fmt::Debug for Inner {
     }
 }
 
+/// A role, the encoded name of its file, and how many bytes to read at most.
+pub(crate) type Asked<'a> = (&'a RoleName, &'a str, u64);
+
 /// Makes a [`Client`].
 pub struct ClientBuilder {
     pinned: Arc<[u8]>,
@@ -261,8 +264,8 @@ impl Client {
                 Step::Fetch { role, name, max } if self.asks_all(&role) => {
                     self.ask_all(refresh, (&role, &name, max), &mut late).await?;
                 }
-                Step::Fetch { name, max, .. } => {
-                    self.metadata(&name, max, |bytes| refresh.give(bytes)).await?;
+                Step::Fetch { role, name, max } => {
+                    self.metadata((&role, &name, max), |bytes| refresh.give(bytes)).await?;
                 }
                 _ => return Ok(()),
             }
@@ -287,8 +290,7 @@ impl Client {
     pub(crate) async fn fetch_from(
         &self,
         mirror: &Mirror,
-        name: &str,
-        max: u64,
+        (role, name, max): Asked<'_>,
     ) -> Result<Option<Vec<u8>>, Error> {
         let url = join(&mirror.metadata, name)?;
         let body = Pace::metadata().apply(&url, self.0.transport.fetch_metadata(&url)).await;
@@ -301,8 +303,8 @@ impl Client {
             Err(error) => match *error.kind() {
                 TransportErrorKind::NotFound { .. } => Ok(None),
                 TransportErrorKind::TooLarge { limit, .. } => {
-                    let what = "bytes in this file";
-                    Err(self.refused_from(mirror, name, tuf_core::ErrorKind::Limit { what, limit }.into()))
+                    let kind = tuf_core::ErrorKind::Limit { what: "bytes in this file", limit };
+                    Err(self.refused_from(mirror, name, tuf_core::Error::from(kind).in_role(role)))
                 }
                 _ => Err(error.into()),
             },
@@ -310,8 +312,8 @@ impl Client {
     }
 
     /// As [`Self::fetch_from`], of a client that has one mirror: audits judge one copy.
-    pub(crate) async fn fetch_metadata(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, Error> {
-        self.fetch_from(self.0.mirrors.first(), name, max).await
+    pub(crate) async fn fetch_metadata(&self, asked: Asked<'_>) -> Result<Option<Vec<u8>>, Error> {
+        self.fetch_from(self.0.mirrors.first(), asked).await
     }
 
     /// As [`Self::refused_from`], of a client that has one mirror.

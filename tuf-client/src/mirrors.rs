@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout_at};
+use tuf_core::TopLevel;
 use tuf_core::refresh::Refresh;
-use tuf_core::{RoleName, TopLevel};
 use url::Url;
 
-use crate::client::Client;
+use crate::client::{Asked, Client};
 use crate::error::{Error, ErrorKind, MirrorFault};
 use crate::transport::{TransportError, TransportErrorKind, Waiting, redact};
 
@@ -200,15 +200,14 @@ impl Client {
     /// A metadata file from the first mirror whose answer `take` accepts.
     pub(crate) async fn metadata<T>(
         &self,
-        name: &str,
-        max: u64,
+        asked: Asked<'_>,
         mut take: impl FnMut(Option<Vec<u8>>) -> Result<T, tuf_core::Error>,
     ) -> Result<T, Error> {
         let mut asking = self.asking();
         while let Some(mirror) = asking.next() {
-            let answer = self.fetch_from(&mirror, name, max).await;
+            let answer = self.fetch_from(&mirror, asked).await;
             let taken = answer
-                .and_then(|bytes| take(bytes).map_err(|source| self.refused_from(&mirror, name, source)));
+                .and_then(|bytes| take(bytes).map_err(|source| self.refused_from(&mirror, asked.1, source)));
             if let Some(taken) = asking.settle(&mirror, taken)? {
                 return Ok(taken);
             }
@@ -216,8 +215,8 @@ impl Client {
         Err(asking.failed())
     }
 
-    async fn answer(&self, mirror: Arc<Mirror>, name: &str, max: u64) -> (Arc<Mirror>, Answer) {
-        let answer = self.fetch_from(&mirror, name, max).await;
+    async fn answer(&self, mirror: Arc<Mirror>, asked: Asked<'_>) -> (Arc<Mirror>, Answer) {
+        let answer = self.fetch_from(&mirror, asked).await;
         (mirror, answer)
     }
 
@@ -227,7 +226,7 @@ impl Client {
     pub(crate) async fn ask_all(
         &self,
         refresh: &mut Refresh,
-        (role, name, max): (&RoleName, &str, u64),
+        (role, name, max): Asked<'_>,
         late: &mut Vec<usize>,
     ) -> Result<(), Error> {
         let is_root = role.top_level() == Some(TopLevel::Root);
@@ -236,7 +235,7 @@ impl Client {
         let mut waiting = copies.in_order();
         let mut answers = FuturesUnordered::new();
         for mirror in &waiting {
-            answers.push(self.answer(Arc::clone(mirror), name, max));
+            answers.push(self.answer(Arc::clone(mirror), (role, name, max)));
         }
 
         let mut valid: Vec<(Arc<Mirror>, Refresh)> = Vec::new();

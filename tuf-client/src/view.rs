@@ -169,7 +169,7 @@ impl View {
             let bytes: Arc<[u8]> = bytes.ok_or_else(missing)?.into();
             Ok((set.delegated(delegator, role, &bytes)?, bytes))
         };
-        let (trusted, bytes) = client.metadata(&name, max, take).await?;
+        let (trusted, bytes) = client.metadata((role, &name, max), take).await?;
         lock(unsaved).insert(role.clone(), bytes);
         Ok(trusted)
     }

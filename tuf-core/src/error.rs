@@ -224,10 +224,16 @@ impl Error {
             ErrorKind::Length { .. } | ErrorKind::Hash { .. } if self.0.role.is_some() => Attack::MixAndMatch,
             ErrorKind::Length { .. } | ErrorKind::Hash { .. } => Attack::WrongSoftware,
             ErrorKind::Limit { .. } => Attack::EndlessData,
+            // Spec 5.3.5: another root than the next one.
+            ErrorKind::Version { .. } if self.is_about_root() => Attack::Rollback,
             ErrorKind::NotInSnapshot { .. } | ErrorKind::Version { .. } => Attack::MixAndMatch,
             ErrorKind::Rollback { .. } | ErrorKind::RoleRemoved { .. } => Attack::Rollback,
             ErrorKind::Missing(_) | ErrorKind::SpecVersion(_) => return None,
         })
+    }
+
+    const fn is_about_root(&self) -> bool {
+        matches!(&self.0.role, Some(role) if matches!(role.as_str().as_bytes(), b"root"))
     }
 
     /// What the person in front of this message can do.

@@ -218,10 +218,15 @@ impl Refresh {
     pub fn give(&mut self, bytes: Option<Vec<u8>>) -> Result<(), Error> {
         let bytes: Option<Arc<[u8]>> = bytes.map(Into::into);
         let found = bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        if let Step::Load { max, .. } | Step::Fetch { max, .. } = self.step()
-            && found > max
-        {
-            return Err(ErrorKind::Limit { what: "bytes in this file", limit: max }.into());
+        match self.step() {
+            Step::Load { max, .. } if found > max => {
+                return Err(ErrorKind::Limit { what: "bytes in this file", limit: max }.into());
+            }
+            Step::Fetch { max, role, .. } if found > max => {
+                let error = Error::new(ErrorKind::Limit { what: "bytes in this file", limit: max });
+                return Err(error.in_role(&role));
+            }
+            _ => {}
         }
         match &self.state {
             State::RootHistory => {

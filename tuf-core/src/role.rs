@@ -61,7 +61,7 @@ impl RoleName {
 
     /// The name as signed.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub const fn as_str(&self) -> &str {
         &self.0
     }
 

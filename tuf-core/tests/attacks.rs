@@ -266,7 +266,7 @@ fn no_older_version_follows_a_newer_one() {
                 "root" => {
                     let root = Arc::clone(&old.files["1.root.json"]);
                     repo.files.insert("3.root.json".into(), root);
-                    (want, stored) = (Want("Version", "root", MIX), &[]);
+                    (want, stored) = (Want("Version", "root", ROLLBACK), &[]);
                 }
                 "timestamp" => {
                     repo.files.insert("timestamp.json".into(), Arc::clone(&old.files["timestamp.json"]));

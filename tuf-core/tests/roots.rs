@@ -323,7 +323,7 @@ fn a_new_root_needs_the_old_root_and_itself() {
     refuses(
         &mut client,
         &repo.files,
-        Want("Version", "root", Some("mix-and-match")),
+        Want("Version", "root", Some("rollback")),
         &[],
         "root 3 as root 2",
     );

@@ -20,10 +20,11 @@ impl Walk {
         let role = TopLevel::Root.role();
         while self.report.roots.len() < MAX_ROOTS {
             let version = chain.next_version();
-            let Some(bytes) = self.client.fetch_metadata(&role.file_name(Some(version)), AUDIT_BYTES).await?
+            let Some(bytes) =
+                self.client.fetch_metadata((&role, &role.file_name(Some(version)), AUDIT_BYTES)).await?
             else {
                 let after = role.file_name(Some(version.saturating_add(1)));
-                if self.client.fetch_metadata(&after, AUDIT_BYTES).await?.is_some() {
+                if self.client.fetch_metadata((&role, &after, AUDIT_BYTES)).await?.is_some() {
                     let message = format!("{version}.root.json is missing, but {after} is there");
                     let finding = Finding::error("root-gap", message).about(&role, Some(version));
                     self.add(finding.hint("no client gets past the gap: publish the missing root"));

@@ -38,7 +38,7 @@ pub(super) async fn walk(
     let supplied = anchor.is_some();
     let anchor = match anchor {
         Some(bytes) => bytes,
-        None => match client.fetch_metadata("1.root.json", AUDIT_BYTES).await? {
+        None => match client.fetch_metadata((&TopLevel::Root.role(), "1.root.json", AUDIT_BYTES)).await? {
             Some(bytes) => bytes.into(),
             None => {
                 let missing = tuf_core::Error::from(ErrorKind::Missing("1.root.json".to_owned()));
@@ -387,7 +387,7 @@ impl Walk {
 }
 
 async fn fetch(client: &Client, role: &RoleName, name: &str) -> Result<Arc<[u8]>, Finding> {
-    match client.fetch_metadata(name, AUDIT_BYTES).await {
+    match client.fetch_metadata((role, name, AUDIT_BYTES)).await {
         Ok(Some(bytes)) => Ok(bytes.into()),
         Ok(None) => {
             let missing = tuf_core::Error::from(ErrorKind::Missing(name.to_owned()));

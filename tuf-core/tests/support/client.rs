@@ -64,12 +64,9 @@ impl Client {
                 Step::Load { file, .. } => {
                     refresh.give(self.store.get(&file.file_name()).map(|bytes| bytes.to_vec()))?;
                 }
-                Step::Fetch { name, max, .. } => {
+                Step::Fetch { name, .. } => {
                     let bytes = files.get(&name).map(|bytes| bytes.to_vec());
                     fetched.push(name);
-                    if bytes.as_ref().is_some_and(|bytes| bytes.len() > usize::try_from(max).unwrap()) {
-                        return Err(ErrorKind::Limit { what: "bytes", limit: max }.into());
-                    }
                     refresh.give(bytes)?;
                 }
                 _ => return Ok(()),

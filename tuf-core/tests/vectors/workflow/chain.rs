@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Expected::{Ok, Refused, Target};
-use super::{ARBITRARY, Case, FIRST, MIX, Row};
+use super::{ARBITRARY, Case, FIRST, Row};
 use crate::support::{Pair, expiry};
 
 const FREEZE: Option<&str> = Some("freeze");
@@ -130,7 +130,7 @@ fn roots() -> Vec<Row> {
                 let bytes = case.repo.file("root");
                 case.repo.files.insert("2.root.json".into(), bytes);
             },
-            Refused(Some("root"), "Version", MIX),
+            Refused(Some("root"), "Version", ROLLBACK),
         ),
         (
             "root-expired-in-between",

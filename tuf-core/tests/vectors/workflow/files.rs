@@ -53,7 +53,7 @@ fn mixed() -> Vec<Row> {
             "5.5.1",
             "a well-signed snapshot, but longer than the timestamp says: not read to its end",
             |case| other_bytes(case, "snapshot"),
-            Refused(None, "Limit", Some("endless-data")),
+            Refused(Some("snapshot"), "Limit", Some("endless-data")),
         ),
         (
             "mix-snapshot-length",
@@ -485,7 +485,7 @@ fn formats() -> Vec<Row> {
             |case| {
                 timestamp_text(case, |text| text + &" ".repeat(20_000));
             },
-            Refused(None, "Limit", Some("endless-data")),
+            Refused(Some("timestamp"), "Limit", Some("endless-data")),
         ),
     ]
 }

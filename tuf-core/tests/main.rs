@@ -1,7 +1,7 @@
 //! Tests of the public API: one binary, so that the shared support is built and linked once.
 
-mod attacks;
 mod hostile;
+mod matrix;
 mod no_io;
 mod properties;
 mod regressions;

@@ -324,7 +324,7 @@ fn cve_2025_2888_a_refused_timestamp_is_not_stored() {
     }
 }
 
-/// What is checked for a top-level role is checked for a delegated one. The other half is in `attacks`.
+/// What is checked for a top-level role is checked for a delegated one. The other half is in `matrix`.
 #[test]
 fn cve_2026_6967_delegated_roles_are_checked_like_any_other() {
     let cases: [Case; 4] = [

@@ -8,9 +8,8 @@ use serde_json::json;
 use tuf_core::trust::RootChain;
 use tuf_core::{Limits, Root};
 
-use crate::attacks::{refuses, warm};
 use crate::support::{
-    Client, Pair, Repo, Want, assert_refused, canonical, change_names, expiry, kind_name, sha256,
+    Client, Pair, Repo, Want, assert_refused, canonical, change_names, expiry, kind_name, sha256, warm,
 };
 
 type Variant = fn(&mut Repo);
@@ -312,7 +311,7 @@ fn a_new_root_needs_the_old_root_and_itself() {
             assert_eq!(client.trusts(&repo.files).root().header.version, 2, "{name}");
             continue;
         }
-        refuses(&mut client, &repo.files, Want("Threshold", "root", Some("arbitrary-software")), &[], name);
+        refuses(&mut client, &repo, Want("Threshold", "root", Some("arbitrary-software")), name);
     }
     // Root 3, well signed by root 1 and itself, in the place of root 2.
     let mut repo = Repo::new();
@@ -320,11 +319,15 @@ fn a_new_root_needs_the_old_root_and_itself() {
     repo.get("root")["version"] = json!(3);
     let root = repo.file("root");
     repo.files.insert("2.root.json".into(), root);
-    refuses(
-        &mut client,
-        &repo.files,
-        Want("Version", "root", Some("rollback")),
-        &[],
-        "root 3 as root 2",
-    );
+    refuses(&mut client, &repo, Want("Version", "root", Some("rollback")), "root 3 as root 2");
+}
+
+/// Twice, and nothing is stored.
+fn refuses(client: &mut Client, repo: &Repo, want: Want<'_>, case: &str) {
+    let store = client.store.clone();
+    for _ in 0..2 {
+        let outcome = client.refresh(&repo.files);
+        assert_refused(&outcome.result.expect_err(case), want, case);
+        assert!(outcome.batch.is_empty() && client.store == store, "{case}");
+    }
 }

@@ -170,6 +170,21 @@ fn roles_are_asked_depth_first_in_the_order_of_delegation() {
     }
 }
 
+#[test]
+fn only_a_delegated_role_is_loaded() {
+    let repo = Repo::new();
+    let set = repo.client().trusts(&repo.files);
+    let bytes = &repo.files["1.dele.json"];
+    let arbitrary = Some("arbitrary-software");
+    for name in ["other", "targets", "root", "dele "] {
+        let error = set.delegated(set.targets(), &role(name), bytes).unwrap_err();
+        assert_refused(&error, Want("NotDelegated", name, arbitrary), name);
+    }
+    let dele = set.delegated(set.targets(), &role("dele"), bytes).unwrap();
+    let error = set.delegated(&dele, &role("dele"), bytes).unwrap_err();
+    assert_refused(&error, Want("NotDelegated", "dele", arbitrary), "dele delegates to nobody");
+}
+
 /// The same role, delegated by two parents with different keys: each parent's word holds for itself.
 #[test]
 fn a_role_is_verified_with_the_keys_of_the_role_that_asks() {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tuf_core::refresh::{Refresh, Step};
 
-use crate::attacks::warm;
-use crate::support::{Client, Pair, Repo, Want, assert_refused, change_names, expiry, kind_name, now};
+use crate::support::{Client, Pair, Repo, Want, assert_refused, change_names, expiry, kind_name, now, warm};
 
 #[test]
 fn files_are_asked_for_in_the_order_of_trust_and_only_if_needed() {
@@ -159,28 +158,6 @@ fn damaged_stored_files_are_as_good_as_absent() {
             assert!(healed, "{name}");
         }
     }
-}
-
-/// Such a role would share files and rollback floors with the top-level one.
-#[test]
-fn no_delegated_role_has_the_name_of_a_top_level_one() {
-    for name in ["root", "timestamp", "snapshot", "targets"] {
-        let mut repo = Repo::new();
-        repo.delegations()["roles"][0]["name"] = json!(name);
-        repo.publish();
-        let error = repo.client().refresh(&repo.files).result.unwrap_err();
-        assert_refused(&error, Want("Field", "targets", Some("arbitrary-software")), name);
-    }
-}
-
-/// Nobody's `custom` decides anything.
-#[test]
-fn custom_changes_no_trust() {
-    let mut repo = Repo::new();
-    repo.get("targets")["targets"]["a.txt"]["custom"] = json!({"length": 9, "hashes": {}, "threshold": 0});
-    repo.publish();
-    let found = repo.client().get(&repo.files, "a.txt").0.unwrap().unwrap();
-    assert_eq!((found.file.length, found.role.as_str()), (1, "targets"));
 }
 
 /// Also where a longer length was signed.

@@ -92,6 +92,13 @@ impl Client {
     }
 }
 
+/// A client that has seen the whole repository.
+pub(crate) fn warm(repo: &super::Repo) -> Client {
+    let mut client = repo.client();
+    assert!(client.get(&repo.files, "d/x.txt").0.unwrap().is_some());
+    client
+}
+
 /// Searches for a target; `visited` is told the roles that were asked.
 pub(crate) fn find(
     set: TrustedSet,

@@ -7,11 +7,7 @@ use serde_json::{Value, json};
 use tuf_core::canonical::{canonicalize, to_wire};
 use tuf_core::{Draft, Envelope, Limits, Metadata, Root, Snapshot, Targets, Timestamp, read_unverified};
 
-use crate::support::{Client, Pair, ROLES, Repo, canonical, value};
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
+use crate::support::{Client, Pair, ROLES, Repo, canonical, cases, value};
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -39,7 +35,7 @@ fn canonical_is_stable(bytes: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(config(512))]
+    #![proptest_config(cases(512))]
 
     #[test]
     fn any_bytes_are_canonicalised_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -104,7 +100,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(config(96))]
+    #![proptest_config(cases(96))]
 
     /// Without new keys for timestamp or snapshot, no accepted version is ever below an accepted one.
     #[test]
@@ -197,7 +193,7 @@ fn sprinkle(value: &mut Value, unknown: &Value) {
 }
 
 proptest! {
-    #![proptest_config(config(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn unknown_fields_survive_an_edit(unknown in any_json()) {
@@ -221,38 +217,4 @@ proptest! {
             {"keyids": [], "threshold": 1, "bit_length": 4, "name_prefix": "b", "x": unknown}});
         round_trip::<Targets>(&signed);
     }
-}
-
-/// A flipped bit is refused, or changes nothing that is believed.
-#[test]
-fn no_flipped_bit_is_accepted_with_changed_content() {
-    let mut repo = Repo::new();
-    // Without hashes everything rests on the signatures.
-    repo.hashes = false;
-    repo.publish();
-    let honest = repo.client().trusts(&repo.files);
-    let found = repo.client().get(&repo.files, "d/x.txt").0.unwrap();
-    let pinned = Arc::clone(&repo.files["1.root.json"]);
-    repo.release("root");
-    let mut flips = 0;
-    for name in ["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json", "1.dele.json"] {
-        let original = repo.files[name].to_vec();
-        for bit in (0..original.len() * 8).step_by(37) {
-            flips += 1;
-            let mut bytes = original.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let mut files = repo.files.clone();
-            files.insert(name.into(), bytes.into());
-            let mut client = Client::new(Arc::clone(&pinned));
-            let Ok(set) = client.refresh(&files).result else { continue };
-            assert_eq!(set.root().header.version, 2);
-            assert_eq!(set.targets().targets, honest.targets().targets, "{name}, bit {bit}");
-            assert_eq!(set.snapshot().meta, honest.snapshot().meta, "{name}, bit {bit}");
-            let result = crate::support::find(set, &files, "d/x.txt", &mut Vec::new());
-            if let Ok(result) = result {
-                assert_eq!(result, found, "{name}, bit {bit}");
-            }
-        }
-    }
-    assert!(flips > 1_000, "{flips}");
 }

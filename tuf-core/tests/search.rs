@@ -9,7 +9,9 @@ use tuf_core::TargetPath;
 use tuf_core::bins::HashBins;
 use tuf_core::trust::{Search, SearchStep};
 
-use crate::support::{Pair, Repo, Want, assert_refused, delegation, file, find, kind_name, role, within};
+use crate::support::{
+    Pair, Repo, Want, assert_refused, cases, delegation, file, find, kind_name, role, within,
+};
 
 /// One delegation: from, to, pattern, terminating.
 type Edge = (&'static str, &'static str, &'static str, bool);
@@ -249,6 +251,27 @@ fn the_number_of_roles_in_one_search_is_limited() {
     }
 }
 
+/// All of them cover the target, and none has it.
+#[test]
+fn of_ten_thousand_delegates_no_more_than_the_limit_are_asked() {
+    let mut repo = Repo::new();
+    let pair = Pair::ed(50);
+    let roles: Vec<Value> =
+        (0..10_000).map(|n| delegation(&format!("r{n}"), &[Rc::clone(&pair)], 1, &["d/*"])).collect();
+    *repo.delegations() = json!({"keys": {pair.id(): pair.json()}, "roles": roles});
+    let mut empty = repo.signed.remove("dele").unwrap();
+    empty["targets"] = json!({});
+    for n in 0..40 {
+        repo.signed.insert(format!("r{n}"), empty.clone());
+        repo.signers.insert(format!("r{n}"), vec![(pair.id(), Rc::clone(&pair))]);
+    }
+    repo.publish();
+    let mut visited = Vec::new();
+    let error = find(repo.client().trusts(&repo.files), &repo.files, "d/x.txt", &mut visited).unwrap_err();
+    assert_refused(&error, Want("Limit", "r32", Some("endless-data")), "wide");
+    assert_eq!(visited.len(), 32);
+}
+
 #[test]
 fn ten_thousand_delegations_are_searched_at_once() {
     let mut repo = Repo::new();
@@ -307,13 +330,13 @@ fn a_role_given_in_the_place_of_another_is_not_looked_into() {
     assert!(matches!(search.step(), SearchStep::Role { role, .. } if role.as_str() == "A"));
 }
 
-/// The specification's words as recursion: `Err` ends the search.
+/// The specification's words as recursion. `Err` ends the search: `true` where more than 32 roles would be asked.
 fn naive(
     edges: &[(String, String, String, bool)],
     holders: &[String],
     at: &str,
-    visited: &mut HashSet<(String, String)>,
-) -> Result<Option<String>, ()> {
+    visited: &mut Vec<(String, String)>,
+) -> Result<Option<String>, bool> {
     if holders.iter().any(|holder| holder == at) {
         return Ok(Some(at.to_owned()));
     }
@@ -321,21 +344,28 @@ fn naive(
         if from != at || pattern != "f" {
             continue;
         }
-        if visited.insert((from.clone(), to.clone()))
-            && let found @ Some(_) = naive(edges, holders, to, visited)?
-        {
-            return Ok(found);
+        let edge = (from.clone(), to.clone());
+        if !visited.contains(&edge) {
+            if visited.len() == 32 {
+                return Err(true);
+            }
+            visited.push(edge);
+            if let found @ Some(_) = naive(edges, holders, to, visited)? {
+                return Ok(found);
+            }
         }
         if *terminating {
-            return Err(());
+            return Err(false);
         }
     }
     Ok(None)
 }
 
-fn edges() -> impl Strategy<Value = Vec<(String, String, String, bool)>> {
-    let edge = (0..6_usize, 1..6_usize, prop::bool::weighted(0.8), prop::bool::weighted(0.15));
-    prop::collection::vec(edge, 0..12).prop_map(|edges| {
+/// Up to so many delegations among so many roles, role 0 being the top-level one: cycles, diamonds, roles that delegate
+/// to themselves.
+fn edges(roles: usize, count: usize) -> impl Strategy<Value = Vec<(String, String, String, bool)>> {
+    let edge = (0..roles, 1..roles, prop::bool::weighted(0.8), prop::bool::weighted(0.1));
+    prop::collection::vec(edge, 0..count).prop_map(|edges| {
         let name = |n: usize| if n == 0 { "targets".to_owned() } else { format!("r{n}") };
         let mut seen = HashSet::new();
         let edges = edges.into_iter().filter(|(from, to, ..)| seen.insert((*from, *to)));
@@ -345,19 +375,73 @@ fn edges() -> impl Strategy<Value = Vec<(String, String, String, bool)>> {
     })
 }
 
+/// One of these shapes with a random graph beside it, below a role of it.
+fn shapes() -> impl Strategy<Value = Vec<(String, String, String, bool)>> {
+    let edge = |from: &str, to: String| (from.to_owned(), to, "f".to_owned(), false);
+    let chain = (0..40_usize).prop_map(move |length| {
+        (0..length)
+            .map(|n| edge(&if n == 0 { "targets".into() } else { format!("c{}", n - 1) }, format!("c{n}")))
+            .collect::<Vec<_>>()
+    });
+    let wide = (0..40_usize)
+        .prop_map(move |width| (0..width).map(|n| edge("targets", format!("w{n}"))).collect::<Vec<_>>());
+    // Every role of a layer delegates to both of the next one.
+    let diamonds = (0..6_usize).prop_map(move |depth| {
+        let layer = |n: usize| {
+            if n == 0 { vec!["targets".to_owned()] } else { vec![format!("a{n}"), format!("b{n}")] }
+        };
+        (0..depth)
+            .flat_map(|n| {
+                layer(n)
+                    .into_iter()
+                    .flat_map(move |from| layer(n + 1).into_iter().map(move |to| edge(&from, to)))
+            })
+            .collect::<Vec<_>>()
+    });
+    (prop_oneof![chain, wide, diamonds], edges(6, 8)).prop_map(|(mut shape, random)| {
+        shape.extend(random);
+        shape
+    })
+}
+
+/// The search asks the same roles in the same order as the naive one, finds what it finds, and asks no more than 32.
+fn agrees(edges: &[(String, String, String, bool)], holder: Option<prop::sample::Index>) {
+    let roles: Vec<&String> = edges.iter().map(|(_, to, ..)| to).collect();
+    let holders: Vec<String> = holder
+        .filter(|_| !roles.is_empty())
+        .map(|holder| holder.get(&roles).to_string())
+        .into_iter()
+        .collect();
+    let repo = graph(edges, &holders);
+    let (mut visited, mut expected) = (Vec::new(), Vec::new());
+    let found = find(repo.client().trusts(&repo.files), &repo.files, "f", &mut visited);
+    let found = match found {
+        Ok(found) => Ok(found.map(|found| found.role.to_string())),
+        Err(error) => {
+            assert_eq!(kind_name(error.kind()), "Limit", "{error}: {edges:?}");
+            Err(true)
+        }
+    };
+    let naive = match naive(edges, &holders, "targets", &mut expected) {
+        Err(false) => Ok(None),
+        verdict => verdict,
+    };
+    assert_eq!(found, naive, "{edges:?}");
+    let expected: Vec<String> = expected.into_iter().map(|(_, to)| to).collect();
+    assert_eq!(visited, expected, "{edges:?}");
+    assert!(visited.len() <= 32);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96))]
 
     #[test]
-    fn the_search_agrees_with_a_naive_one(edges in edges(), holders in prop::collection::vec(0..6_usize, 0..2)) {
-        // Only roles that someone delegates to have a file.
-        let reachable = |name: &String| edges.iter().any(|(_, to, ..)| to == name);
-        let holders: Vec<String> = holders.into_iter().map(|n| format!("r{n}")).filter(reachable).collect();
-        let repo = graph(&edges, &holders);
-        let mut visited = Vec::new();
-        let found = find(repo.client().trusts(&repo.files), &repo.files, "f", &mut visited);
-        let found = found.unwrap().map(|found| found.role.to_string());
-        let expected = naive(&edges, &holders, "targets", &mut HashSet::new()).unwrap_or(None);
-        prop_assert_eq!(found, expected, "{:?}", edges);
+    fn the_search_agrees_with_a_naive_one(edges in edges(6, 12), holder in any::<Option<prop::sample::Index>>()) {
+        agrees(&edges, holder);
+    }
+
+    #[test]
+    fn the_search_agrees_in_large_graphs_too(edges in prop_oneof![shapes(), edges(10, 60)], holder in any::<Option<prop::sample::Index>>()) {
+        agrees(&edges, holder);
     }
 }

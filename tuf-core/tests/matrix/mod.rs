@@ -203,7 +203,6 @@ fn rows() -> [(&'static str, Vec<Cell>); 8] {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the counts are for the reader")]
 fn every_row_has_its_cells() {
     let cells: Vec<_> = rows()
         .into_iter()

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use proptest::test_runner::Config as ProptestConfig;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tuf_core::canonical::to_wire;
@@ -27,6 +28,14 @@ pub(crate) fn within(seconds: i64, what: &str, work: impl FnOnce()) {
     work();
     let took = spent() - start;
     assert!(took <= seconds, "{what} took {took} s of processor time");
+}
+
+/// How many cases a property is tried with: so many, or what `PROPTEST_CASES` says.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests")]
+pub(crate) fn cases(default: u32) -> ProptestConfig {
+    let cases =
+        std::env::var("PROPTEST_CASES").ok().map(|text| text.parse().expect("PROPTEST_CASES is a number"));
+    ProptestConfig { cases: cases.unwrap_or(default), failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Files of a repository below `metadata/`.

@@ -3,6 +3,10 @@
 mod audit;
 #[cfg(feature = "cli")]
 mod cli;
+mod clock;
 mod common;
 #[cfg(feature = "http")]
+mod matrix;
+#[cfg(feature = "http")]
 mod mirrors;
+mod paths;

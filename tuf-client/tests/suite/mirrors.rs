@@ -190,40 +190,35 @@ async fn one_bad(position: usize, kind: &'static str, fault: Fault) {
     assert!(!format!("{client:?} {status:?}").contains("secret"), "{case}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_bad_mirror_of_three_changes_nothing_wherever_it_is() {
-    for fault in FAULTS {
-        let cases = (0..3).flat_map(|position| [(position, "metadata"), (position, "targets")]);
-        join_all(cases.map(|(position, kind)| one_bad(position, kind, fault))).await;
-    }
+/// A cell of the matrix: one of three changes nothing, wherever it is and whatever it does.
+pub(crate) async fn one_bad_of_three(position: usize, kind: &'static str) {
+    join_all(FAULTS.map(|fault| one_bad(position, kind, fault))).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_error_lists_the_fault_of_every_mirror() {
+/// A cell of the matrix: the error lists the fault of every mirror.
+pub(crate) async fn all_bad(kind: &'static str) {
     let rows = [
         ([WrongBytes, Missing, Status500], true, true),
         ([Status500, Status500, Status500], false, false),
         ([Missing, Status500, Truncated], false, true),
     ];
     for (faults, refusal, missing) in rows {
-        for kind in ["metadata", "targets"] {
-            let setup = (0..3).fold(Setup::new(), |setup, at| setup.bad(at, kind, faults[at]));
-            let client = setup.client().await.build().unwrap();
-            let error = match client.refresh().await {
-                Ok(view) => download(&view).await.unwrap_err(),
-                Err(error) => error,
-            };
-            let ErrorKind::Mirrors(list) = error.kind() else { panic!("{error:?}") };
-            assert_eq!(list.len(), 3, "{error}");
-            assert_eq!((error.is_refusal(), error.is_missing()), (refusal, missing), "{kind} {error}");
-            let text = error.to_string();
-            for status in client.mirrors() {
-                let base = status.url.trim_end_matches("metadata/").to_owned();
-                assert!(text.contains(&base), "{base}: {text}");
-            }
-            assert!(!text.contains("secret") && !format!("{error:?}").contains("secret"), "{text}");
-            assert!(error.hint().is_some());
+        let setup = (0..3).fold(Setup::new(), |setup, at| setup.bad(at, kind, faults[at]));
+        let client = setup.client().await.build().unwrap();
+        let error = match client.refresh().await {
+            Ok(view) => download(&view).await.unwrap_err(),
+            Err(error) => error,
+        };
+        let ErrorKind::Mirrors(list) = error.kind() else { panic!("{error:?}") };
+        assert_eq!(list.len(), 3, "{error}");
+        assert_eq!((error.is_refusal(), error.is_missing()), (refusal, missing), "{kind} {error}");
+        let text = error.to_string();
+        for status in client.mirrors() {
+            let base = status.url.trim_end_matches("metadata/").to_owned();
+            assert!(text.contains(&base), "{base}: {text}");
         }
+        assert!(!text.contains("secret") && !format!("{error:?}").contains("secret"), "{text}");
+        assert!(error.hint().is_some());
     }
 }
 

@@ -1,5 +1,8 @@
 //! One test for every published flaw of other implementations that a library without I/O can have,
 //! named by its identifier.
+//!
+//! The diamond (python-tuf 2977, go-tuf 759) is in `search`, a private key that others can read (TUF-CR-22-01) with the
+//! keys of tuf-repo-tool. CVE-2026-24686 needs a map of repositories (TAP 4), which there is none of here.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -123,6 +126,40 @@ fn cve_2020_15093_two_signatures_of_one_rsa_key_count_once() {
     }
 }
 
+/// A new root must be signed by enough of its own keys, not by one of them under the IDs of two.
+#[test]
+fn gms_2022_4197_one_key_counts_once_for_a_new_root() {
+    for twice in [true, false] {
+        let mut repo = Repo::new();
+        let mut client = repo.client();
+        let old = repo.signers["root"].clone();
+        repo.set_keys("root", &[Pair::ed(600), Pair::ed(601)], 2);
+        let mut new = repo.signers["root"].clone();
+        if twice {
+            new[1].1 = Rc::clone(&new[0].1);
+        }
+        repo.signers.insert("root".into(), [old, new].concat());
+        repo.release("root");
+        let outcome = client.refresh(&repo.files);
+        assert_eq!(outcome.result.is_err(), twice);
+        if let Err(error) = outcome.result {
+            threshold_refused_error(&error);
+            assert!(client.store.is_empty());
+        }
+    }
+}
+
+/// A delegated role whose file nobody signed, or somebody else.
+#[test]
+fn rust_tuf_275_signatures_of_delegated_roles_are_checked() {
+    for signers in [&[][..], &[(Pair::ed(999).id(), Pair::ed(999))]] {
+        let mut repo = Repo::new();
+        repo.signers.insert("dele".into(), signers.to_vec());
+        repo.publish();
+        threshold_refused(&repo, "dele", "delegated");
+    }
+}
+
 #[test]
 fn cve_2020_15163_a_refused_root_is_not_stored() {
     let mut repo = Repo::new();
@@ -145,7 +182,7 @@ fn threshold_refused_error(error: &tuf_core::Error) {
 
 /// A role's name becomes one harmless path segment, of a length that file systems hold.
 #[test]
-fn cve_2021_41131_role_names_are_no_paths() {
+fn cve_2021_41131_cve_2021_41150_role_names_are_no_paths() {
     let long = "é".repeat(127);
     for name in ["../../x", "/abs", "..", ".", "a\\..\\b", "C:x", "?#%00", "con", "nul", "a\nb", &long] {
         let file = StoredFile::Delegated(role(name)).file_name();

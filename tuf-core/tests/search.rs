@@ -189,7 +189,7 @@ fn only_a_delegated_role_is_loaded() {
 
 /// The same role, delegated by two parents with different keys: each parent's word holds for itself.
 #[test]
-fn a_role_is_verified_with_the_keys_of_the_role_that_asks() {
+fn python_tuf_2977_go_tuf_759_a_role_is_verified_with_the_keys_of_the_role_that_asks() {
     for order in [["A", "B"], ["B", "A"]] {
         for (target, good) in [("viaA", true), ("viaB", false)] {
             let edges: Vec<_> =

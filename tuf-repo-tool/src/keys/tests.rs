@@ -235,7 +235,7 @@ fn nothing_is_ever_overwritten() {
 
 #[cfg(unix)]
 #[test]
-fn a_private_key_is_for_its_owner_only() {
+fn tuf_cr_22_01_a_private_key_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = tempfile::tempdir().unwrap();

@@ -19,6 +19,9 @@ pub enum Attack {
     ArbitrarySoftware,
     /// More data, or more work, than was agreed.
     EndlessData,
+    /// Two contents signed under one version by the same keys: whoever holds them shows different clients different
+    /// repositories, or they are in other hands. Not in the specification's list.
+    Equivocation,
     /// Old metadata served as if nothing newer existed.
     IndefiniteFreeze,
     /// Files of different snapshots put together.
@@ -36,6 +39,7 @@ impl Attack {
         match self {
             Self::ArbitrarySoftware => "arbitrary-software",
             Self::EndlessData => "endless-data",
+            Self::Equivocation => "equivocation",
             Self::IndefiniteFreeze => "freeze",
             Self::MixAndMatch => "mix-and-match",
             Self::Rollback => "rollback",
@@ -68,6 +72,9 @@ pub enum ErrorKind {
     /// `signatures` names a key ID more than once (spec 4.2: keyids must be unique).
     #[error("the signatures list names key {0} more than once")]
     DuplicateSignature(KeyId),
+    /// A version that was seen before came with another content, validly signed by the role's present keys.
+    #[error("this version was seen with another content before, and the same keys signed both")]
+    Equivocation,
     /// The metadata has expired (spec 5.3.10, 5.4.4, 5.5.6, 5.6.5).
     #[error("expired at {expires}, and it is {now} now")]
     Expired {
@@ -219,6 +226,7 @@ impl Error {
             | ErrorKind::NotDelegated { .. }
             | ErrorKind::Threshold { .. }
             | ErrorKind::Type { .. } => Attack::ArbitrarySoftware,
+            ErrorKind::Equivocation => Attack::Equivocation,
             ErrorKind::Expired { .. } => Attack::IndefiniteFreeze,
             // A metadata file of another snapshot, or other bytes of a target.
             ErrorKind::Length { .. } | ErrorKind::Hash { .. } if self.0.role.is_some() => Attack::MixAndMatch,
@@ -240,6 +248,9 @@ impl Error {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match &self.0.kind {
+            ErrorKind::Equivocation => {
+                "keep both files and ask the repository's operator: its keys may be in other hands, or two publishers do not know of each other"
+            }
             ErrorKind::Expired { .. } => {
                 "check this machine's clock; if it is right, the repository was not renewed or an old copy is served: ask its operator"
             }

@@ -31,6 +31,8 @@ pub enum StoredFile {
     FloorSnapshot,
     /// A delegated targets role.
     Delegated(RoleName),
+    /// No metadata: the time of a refresh that succeeded, for whoever watches the clock.
+    LastTime,
 }
 
 impl StoredFile {
@@ -45,6 +47,7 @@ impl StoredFile {
             Self::FloorTimestamp => "floor/timestamp.json".to_owned(),
             Self::FloorSnapshot => "floor/snapshot.json".to_owned(),
             Self::Delegated(role) => format!("delegated/{}", role.store_name()),
+            Self::LastTime => "last_time".to_owned(),
         }
     }
 }
@@ -130,6 +133,7 @@ pub struct Refresh {
     stored: [Option<Arc<[u8]>>; 3],
     /// The stored floors, likewise.
     floors_stored: [Option<Arc<[u8]>>; 2],
+    equivocation: Option<Error>,
 }
 
 #[derive(Clone, Debug)]
@@ -164,6 +168,7 @@ impl Refresh {
             roots: Batch::default(),
             stored: [None, None, None],
             floors_stored: [None, None],
+            equivocation: None,
         })
     }
 
@@ -269,6 +274,7 @@ impl Refresh {
                     .cached_snapshots
                     .iter()
                     .find_map(|bytes| timestamp.snapshot(bytes, &self.floor).ok());
+                self.equivocation = timestamp.equivocation().cloned();
                 self.floor.timestamp = Some((**timestamp.timestamp()).clone());
                 self.state = match cached {
                     Some(snapshot) => State::LoadTargets(snapshot),
@@ -326,6 +332,12 @@ impl Refresh {
     #[must_use]
     pub fn timestamp_version(&self) -> Option<u64> {
         self.floor.timestamp.as_ref().map(|timestamp| timestamp.header.version)
+    }
+
+    /// What to report although nothing was refused for it: see [`FreshTimestamp::equivocation`].
+    #[must_use]
+    pub const fn equivocation(&self) -> Option<&Error> {
+        self.equivocation.as_ref()
     }
 
     fn raise_timestamp(&mut self, seen: Option<Authentic<Timestamp>>) {

@@ -38,6 +38,20 @@ fn not_older<T: Metadata>(authentic: &Authentic<T>, floor: u64, found: u64) -> R
     if found >= floor { Ok(()) } else { Err(located(authentic, ErrorKind::Rollback { floor, found })) }
 }
 
+/// Two contents under one version by the same keys. More or other signatures are no other content.
+fn not_other<T: Metadata>(
+    authentic: &Authentic<T>,
+    seen: &Authentic<T>,
+    limits: &Limits,
+) -> Result<(), Error> {
+    if authentic.header().version != seen.header().version || authentic.bytes() == seen.bytes() {
+        return Ok(());
+    }
+    let role = authentic.role_name();
+    let (new, old) = (envelope(authentic.bytes(), role, limits)?, envelope(seen.bytes(), role, limits)?);
+    if new.signed() == old.signed() { Ok(()) } else { Err(located(authentic, ErrorKind::Equivocation)) }
+}
+
 fn envelope(bytes: &Arc<[u8]>, role: &RoleName, limits: &Limits) -> Result<Envelope, Error> {
     Envelope::parse(Arc::clone(bytes), limits).map_err(|error| error.in_role(role))
 }
@@ -161,10 +175,12 @@ impl FreshRoot {
     /// the file.
     pub fn timestamp(&self, bytes: &Arc<[u8]>, floor: &Floor) -> Result<FreshTimestamp, Error> {
         let mut timestamp: Authentic<Timestamp> = self.authentic(bytes)?;
+        let mut equivocation = None;
         if let Some(seen) = &floor.timestamp {
             not_older(&timestamp, seen.header.version, timestamp.header.version)?;
             if timestamp.header.version == seen.header.version {
                 // The same version again: what it says now does not count (spec 5.4.3).
+                equivocation = not_other(&timestamp, seen, &self.limits).err();
                 timestamp = seen.clone();
             }
             let (oldest, found) = (seen.snapshot.version, timestamp.snapshot.version);
@@ -174,7 +190,7 @@ impl FreshRoot {
             }
         }
         let timestamp = fresh(timestamp, self.now)?;
-        Ok(FreshTimestamp { root: self.clone(), timestamp })
+        Ok(FreshTimestamp { root: self.clone(), timestamp, equivocation })
     }
 }
 
@@ -183,9 +199,17 @@ impl FreshRoot {
 pub struct FreshTimestamp {
     root: FreshRoot,
     timestamp: Trusted<Timestamp>,
+    equivocation: Option<Error>,
 }
 
 impl FreshTimestamp {
+    /// What to report if another content came for a version that was seen before: the one seen before counts (spec
+    /// 5.4.3), but its keys signed both.
+    #[must_use]
+    pub const fn equivocation(&self) -> Option<&Error> {
+        self.equivocation.as_ref()
+    }
+
     /// The timestamp.
     #[must_use]
     pub const fn timestamp(&self) -> &Trusted<Timestamp> {
@@ -197,7 +221,7 @@ impl FreshTimestamp {
     ///
     /// # Errors
     /// [`ErrorKind::Length`], [`ErrorKind::Hash`], [`ErrorKind::Threshold`], [`ErrorKind::Version`],
-    /// [`ErrorKind::Rollback`], [`ErrorKind::RoleRemoved`], [`ErrorKind::Expired`].
+    /// [`ErrorKind::Rollback`], [`ErrorKind::RoleRemoved`], [`ErrorKind::Equivocation`], [`ErrorKind::Expired`].
     pub fn snapshot(&self, bytes: &Arc<[u8]>, floor: &Floor) -> Result<FreshSnapshot, Error> {
         let meta = &self.timestamp.snapshot;
         meta.check(bytes)
@@ -225,6 +249,7 @@ impl FreshTimestamp {
                     Some(_) => {}
                 }
             }
+            not_other(&snapshot, seen, &self.root.limits)?;
         }
         let snapshot = fresh(snapshot, self.root.now)?;
         Ok(FreshSnapshot { timestamp: self.clone(), snapshot })

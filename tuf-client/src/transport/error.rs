@@ -38,6 +38,14 @@ pub enum TransportErrorKind {
         /// The HTTP status, if there was one.
         status: Option<u16>,
     },
+    /// The answer to a request for the rest of a file is for another part of it; with its `Content-Range`.
+    #[error("asked for the bytes from {from} on, it answered with the range {found:?}")]
+    Range {
+        /// The first byte asked for.
+        from: u64,
+        /// What came.
+        found: String,
+    },
     /// A redirect that is not followed.
     #[error("redirect refused: {0}")]
     Redirect(String),
@@ -177,6 +185,9 @@ impl TransportError {
                 "object stores answer 403 for a missing file; otherwise the server wants credentials"
             }
             TransportErrorKind::NotFound { .. } => "check the repository's URL",
+            TransportErrorKind::Range { .. } => {
+                "the server answers partial requests wrongly; use another mirror"
+            }
             TransportErrorKind::Redirect(_) => "use the URL of the final server",
             TransportErrorKind::Status(401) => {
                 "give credentials: in the URL, in a netrc file, or as TUF_AUTHORIZATION"

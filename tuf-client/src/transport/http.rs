@@ -11,7 +11,9 @@ use std::{error::Error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 use futures_util::{TryStreamExt, future::BoxFuture};
 use reqwest::{
     Client,
-    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, RETRY_AFTER},
+    header::{
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, RANGE, RETRY_AFTER,
+    },
     redirect,
 };
 use rustls::{
@@ -124,19 +126,32 @@ impl HttpTransport {
         &self.client
     }
 
-    async fn request(&self, url: &Url, coding: Coding) -> Result<Body, TransportError> {
+    /// From byte `from` on; 0 asks for the whole file.
+    async fn request(&self, url: &Url, coding: Coding, from: u64) -> Result<Body, TransportError> {
         let connect_timeout = self.connect_timeout;
         let mut request = self.client.get(url.clone()).header(ACCEPT_ENCODING, coding.name());
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
         // reqwest itself makes a header of the URL's user info, which comes first.
         if let Some(authorization) = self.credentials.authorization(url) {
             request = request.header(AUTHORIZATION, authorization);
         }
         let response = request.send().await.map_err(|error| classify(url, error, connect_timeout))?;
         let found = content_encoding(response.headers());
+        let (mut start, mut length) = (0, response.content_length());
         let refusal = match (response.status().as_u16(), &*found) {
             (200, []) => None,
+            (206, []) if from > 0 => match rest(response.headers(), from) {
+                Ok(rest) if length.is_none_or(|length| length == rest) => {
+                    (start, length) = (from, Some(rest));
+                    None
+                }
+                Ok(_) => Some(TransportErrorKind::Range { from, found: "not as long as it says".to_owned() }),
+                Err(found) => Some(TransportErrorKind::Range { from, found }),
+            },
             (200, [one]) if coding == Coding::Gzip && is_gzip(one) => None,
-            (200, [other, ..]) => Some(TransportErrorKind::ContentEncoding(other.clone())),
+            (200 | 206, [other, ..]) => Some(TransportErrorKind::ContentEncoding(other.clone())),
             (status @ (403 | 404 | 410), _) => Some(TransportErrorKind::NotFound { status: Some(status) }),
             // What the policy refused came as an error; this one names no address that could be followed.
             (301..=303 | 307 | 308, _) => Some(TransportErrorKind::Redirect(NO_ADDRESS.to_owned())),
@@ -145,10 +160,9 @@ impl HttpTransport {
         if let Some(kind) = refusal {
             return Err(TransportError::new(url, kind).with_retry_after(retry_after(response.headers())));
         }
-        let length = response.content_length();
         let asked = url.clone();
         let chunks = response.bytes_stream().map_err(move |error| classify(&asked, error, connect_timeout));
-        let body = Body::from_stream(url, length, chunks);
+        let body = Body::from_stream(url, length, chunks).starting_at(start);
         Ok(if found.is_empty() { body } else { gzip::decoded(url, body) })
     }
 }
@@ -171,11 +185,23 @@ impl Coding {
 
 impl Transport for HttpTransport {
     fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
-        Box::pin(self.pace.apply(url, self.request(url, Coding::Identity)))
+        Box::pin(self.pace.apply(url, self.request(url, Coding::Identity, 0)))
+    }
+
+    fn fetch_from<'a>(&'a self, url: &'a Url, from: u64) -> BoxFuture<'a, Result<Body, TransportError>> {
+        Box::pin(self.pace.apply(url, async move {
+            match self.request(url, Coding::Identity, from).await {
+                // Its file is not that long. Whether the whole of it is the right one, the hash says.
+                Err(error) if from > 0 && *error.kind() == TransportErrorKind::Status(416) => {
+                    self.request(url, Coding::Identity, 0).await
+                }
+                result => result,
+            }
+        }))
     }
 
     fn fetch_metadata<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
-        Box::pin(self.pace.apply(url, self.request(url, Coding::Gzip)))
+        Box::pin(self.pace.apply(url, self.request(url, Coding::Gzip, 0)))
     }
 }
 
@@ -243,6 +269,21 @@ fn check_redirect(previous: &[Url], next: &Url) -> Result<(), RedirectRefusal> {
         return Err(RedirectRefusal::TooMany);
     }
     Ok(())
+}
+
+/// How many bytes a `206` brings, which must be all from `from` to the end of the file (RFC 9110, 14.4); else what its
+/// `Content-Range` is.
+fn rest(headers: &HeaderMap, from: u64) -> Result<u64, String> {
+    let text = headers.get(CONTENT_RANGE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let text = text.unwrap_or_default();
+    let parse = || {
+        let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, end) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?.checked_add(1)?);
+        let whole = total == "*" || total.parse::<u64>() == Ok(end);
+        (first == from && end > first && whole).then(|| end - first)
+    };
+    parse().ok_or_else(|| text.chars().take(100).collect())
 }
 
 /// The content codings, in their order, without those that change nothing.

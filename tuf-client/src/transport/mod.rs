@@ -46,6 +46,14 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Asks for one file.
     fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>>;
 
+    /// Asks for the bytes of one file from byte `from` on. The body says in [`Body::start`] where it begins: there, or at 0,
+    /// which is always allowed. Whoever asks verifies the whole file, so nothing rests on the two parts being of the same
+    /// version. A transport that wraps others passes this on. Default: [`Transport::fetch`], the whole file.
+    fn fetch_from<'a>(&'a self, url: &'a Url, from: u64) -> BoxFuture<'a, Result<Body, TransportError>> {
+        let _ = from;
+        self.fetch(url)
+    }
+
     /// Asks for one metadata file, which compresses well. A transport that wraps others passes this on; one that can
     /// decode what it asked to be encoded does both here, piece by piece, and declares no length that is not
     /// that of the decoded bytes. Default: [`Transport::fetch`].
@@ -58,6 +66,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 #[must_use]
 pub struct Body {
     url: Url,
+    start: u64,
     length: Option<u64>,
     received: u64,
     /// Taken away by the first error or the end, so that a broken body can never seem to end well afterwards.
@@ -79,10 +88,21 @@ impl Body {
         length: Option<u64>,
         chunks: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static,
     ) -> Self {
-        Self { url: url.clone(), length, received: 0, chunks: Some(chunks.boxed()), failed: false }
+        Self { url: url.clone(), start: 0, length, received: 0, chunks: Some(chunks.boxed()), failed: false }
     }
 
-    /// The length that the server declared, in bytes. A claim, not a limit.
+    /// The same body, which begins at this byte of its file.
+    pub fn starting_at(mut self, start: u64) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// At which byte of its file this body begins; 0 unless [`Transport::fetch_from`] was asked.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The length of this body that the server declared, in bytes. A claim, not a limit.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
@@ -138,6 +158,7 @@ impl Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body")
+            .field("start", &self.start)
             .field("length", &self.length)
             .field("received", &self.received)
             .finish_non_exhaustive()
@@ -176,6 +197,14 @@ impl Transport for SchemeTransport {
             #[cfg(feature = "http")]
             "http" | "https" => self.http.fetch(url),
             _ => Box::pin(async { Err(TransportError::new(url, TransportErrorKind::UnsupportedScheme)) }),
+        }
+    }
+
+    #[cfg(feature = "http")]
+    fn fetch_from<'a>(&'a self, url: &'a Url, from: u64) -> BoxFuture<'a, Result<Body, TransportError>> {
+        match url.scheme() {
+            "http" | "https" => self.http.fetch_from(url, from),
+            _ => self.fetch(url),
         }
     }
 

@@ -54,7 +54,7 @@ impl Pace {
         let deadline = self.total.and_then(|total| Instant::now().checked_add(total));
         let body = self.wait(url, Waiting::Headers, self.headers, deadline, fetch).await??;
 
-        let length = body.length();
+        let (start, length) = (body.start(), body.length());
         let state = (self.clone(), url.clone(), body, Meter::default());
         let chunks = stream::try_unfold(state, move |(pace, url, mut body, mut meter)| async move {
             let asked = Instant::now();
@@ -71,7 +71,7 @@ impl Pace {
             }
             Ok(Some((chunk, (pace, url, body, meter))))
         });
-        Ok(Body::from_stream(url, length, chunks))
+        Ok(Body::from_stream(url, length, chunks).starting_at(start))
     }
 
     async fn wait<T: Send>(

@@ -20,8 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Any transport, with honest faults tried again. Cheap to clone.
 ///
 /// Three tries for each file, waiting about 0.2 s and 0.4 s in between, or as long as the server asks, up to 10 s. A
-/// body that breaks off is asked for anew, and what was handed out already is skipped: mixed bytes would not
-/// have the signed hash. `file` URLs are not tried again.
+/// body that breaks off is asked for from there on; if the whole comes all the same, what was handed out already is skipped.
+/// Mixed bytes would not have the signed hash. `file` URLs are not tried again.
 pub struct Retry<T> {
     inner: Arc<T>,
     tries: u32,
@@ -66,26 +66,30 @@ impl<T: fmt::Debug> fmt::Debug for Retry<T> {
 
 impl<T: Transport + 'static> Transport for Retry<T> {
     fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
-        Box::pin(self.run(url, false))
+        Box::pin(self.run(url, false, 0))
+    }
+
+    fn fetch_from<'a>(&'a self, url: &'a Url, from: u64) -> BoxFuture<'a, Result<Body, TransportError>> {
+        Box::pin(self.run(url, false, from))
     }
 
     fn fetch_metadata<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
-        Box::pin(self.run(url, true))
+        Box::pin(self.run(url, true, 0))
     }
 }
 
 impl<T: Transport + 'static> Retry<T> {
-    async fn run(&self, url: &Url, metadata: bool) -> Result<Body, TransportError> {
+    async fn run(&self, url: &Url, metadata: bool, from: u64) -> Result<Body, TransportError> {
         if url.scheme() == "file" {
-            return self.inner.fetch(url).await;
+            return self.inner.fetch_from(url, from).await;
         }
         let mut request = Request { retry: self.clone(), url: url.clone(), metadata, failed: 0 };
-        let body = request.ask().await?;
-        let length = body.length();
-        let state = Resumed { request, body, given: 0, skip: 0 };
+        let body = request.ask(from).await?;
+        let (start, length) = (body.start(), body.length());
+        let state = Resumed { request, body, position: start, skip: 0 };
         let chunks =
             stream::try_unfold(state, async |mut state| Ok(state.next().await?.map(|chunk| (chunk, state))));
-        Ok(Body::from_stream(url, length, chunks))
+        Ok(Body::from_stream(url, length, chunks).starting_at(start))
     }
 }
 
@@ -98,10 +102,15 @@ struct Request<T> {
 }
 
 impl<T: Transport> Request<T> {
-    async fn ask(&mut self) -> Result<Body, TransportError> {
+    /// For what follows byte `from`, or for the whole.
+    async fn ask(&mut self, from: u64) -> Result<Body, TransportError> {
         loop {
             let inner = &self.retry.inner;
-            let asked = if self.metadata { inner.fetch_metadata(&self.url) } else { inner.fetch(&self.url) };
+            let asked = match (self.metadata, from) {
+                (true, _) => inner.fetch_metadata(&self.url),
+                (false, 0) => inner.fetch(&self.url),
+                (false, from) => inner.fetch_from(&self.url, from),
+            };
             match asked.await {
                 Ok(body) => return Ok(body),
                 Err(error) => self.wait(error).await?,
@@ -128,8 +137,8 @@ impl<T: Transport> Request<T> {
 struct Resumed<T> {
     request: Request<T>,
     body: Body,
-    /// Bytes handed out.
-    given: u64,
+    /// At which byte of the file the next one to hand out is.
+    position: u64,
     /// Bytes to leave out of the current body.
     skip: u64,
 }
@@ -143,8 +152,9 @@ impl<T: Transport> Resumed<T> {
                 Ok(None) => return Ok(None),
                 Err(error) => {
                     self.request.wait(error).await?;
-                    self.body = self.request.ask().await?;
-                    self.skip = self.given;
+                    self.body = self.request.ask(self.position).await?;
+                    // A body that begins later would be a fault of the transport; the hash shows it.
+                    self.skip = self.position.saturating_sub(self.body.start());
                     continue;
                 }
             };
@@ -152,7 +162,7 @@ impl<T: Transport> Resumed<T> {
             chunk.advance(skipped);
             self.skip -= u64::try_from(skipped).unwrap_or_default();
             if !chunk.is_empty() {
-                self.given = self.given.saturating_add(u64::try_from(chunk.len()).unwrap_or_default());
+                self.position = self.position.saturating_add(u64::try_from(chunk.len()).unwrap_or_default());
                 return Ok(Some(chunk));
             }
         }

@@ -4,18 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use tokio::time::{Instant, timeout_at};
 use tuf_core::refresh::{Refresh, Step};
-use tuf_core::{Limits, RoleName, TopLevel, url_path};
+use tuf_core::{Change, Limits, RoleName, StoredFile, TopLevel, url_path};
 use url::Url;
 
+use crate::cache::TargetCache;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::mirrors::{GRACE, Mirror, Mirrors};
+use crate::offline::{self, Expired};
 use crate::store::{MemoryStore, Store, StoreSession};
 use crate::transport::{Pace, Retry, SchemeTransport, Transport, TransportErrorKind, redact};
-use crate::view::View;
+use crate::view::{View, Warning};
+
+/// A clock that is adjusted by less is in order.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+/// The time is not written down for every refresh.
+const CLOCK_NOTED: TimeDelta = TimeDelta::hours(1);
 
 /// What tells the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -32,6 +39,10 @@ struct Inner {
     store: Arc<dyn Store>,
     limits: Arc<Limits>,
     clock: Clock,
+    refuse_clock_steps: bool,
+    cache: Option<TargetCache>,
+    offline: bool,
+    expired: Expired,
 }
 
 impl std::fmt::Debug for Inner {
@@ -60,6 +71,10 @@ pub struct ClientBuilder {
     store: Option<Arc<dyn Store>>,
     limits: Limits,
     clock: Clock,
+    refuse_clock_steps: bool,
+    cache: Option<TargetCache>,
+    offline: bool,
+    expired: Expired,
 }
 
 impl std::fmt::Debug for ClientBuilder {
@@ -136,6 +151,51 @@ impl ClientBuilder {
         self
     }
 
+    /// Refuses to refresh ([`ErrorKind::ClockSteppedBack`]) while the clock is more than 5 minutes behind the time of an earlier
+    /// refresh, which the store remembers to the hour. Default: the view has a warning, once ([`View::warnings`]), and the time is taken as the new
+    /// one.
+    #[must_use]
+    pub const fn refuse_clock_steps(mut self) -> Self {
+        self.refuse_clock_steps = true;
+        self
+    }
+
+    /// Keeps targets here too, and takes them from here when the current metadata names the same content. Default: no cache.
+    ///
+    /// ```no_run
+    /// # fn example(builder: tuf_client::ClientBuilder) -> Result<(), tuf_client::Error> {
+    /// let client = builder.cache(tuf_client::TargetCache::new("cache".as_ref())).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn cache(mut self, cache: TargetCache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Never asks the repository: [`Client::refresh`] gives a view of what the store has, which must not have expired,
+    /// and targets come from the cache. What is not there is [`ErrorKind::NotStored`]. Nothing is written to the store, and no lock
+    /// is taken.
+    ///
+    /// ```no_run
+    /// # async fn example(builder: tuf_client::ClientBuilder) -> Result<(), tuf_client::Error> {
+    /// let view = builder.offline().build()?.refresh().await?;
+    /// assert!(view.is_offline() && !view.is_stale());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    pub(crate) const fn with_expired(mut self, expired: Expired) -> Self {
+        self.expired = expired;
+        self
+    }
+
     /// The client.
     ///
     /// # Errors
@@ -168,6 +228,10 @@ impl ClientBuilder {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             limits: Arc::new(self.limits),
             clock: self.clock,
+            refuse_clock_steps: self.refuse_clock_steps,
+            cache: self.cache,
+            offline: self.offline,
+            expired: self.expired,
         })))
     }
 }
@@ -209,6 +273,10 @@ impl Client {
             store: None,
             limits: Limits::default(),
             clock: Arc::new(clock::now),
+            refuse_clock_steps: false,
+            cache: None,
+            offline: false,
+            expired: Expired::Refused,
         }
     }
 
@@ -218,6 +286,13 @@ impl Client {
     /// # Errors
     /// Why the repository is refused or cannot be read. What was trusted before stays trusted.
     pub async fn refresh(&self) -> Result<View, Error> {
+        if self.0.offline {
+            let (inner, now) = (Arc::clone(&self.0), self.now());
+            let load = move || {
+                offline::load(&*inner.store, &inner.pinned, now, inner.expired, Arc::clone(&inner.limits))
+            };
+            return Ok(View::new(self.clone(), blocking(load).await?, Vec::new()));
+        }
         // So far in the future that there is no such time: no deadline.
         let end = Instant::now().checked_add(self.0.deadline);
         match self.refresh_once(end).await {
@@ -229,7 +304,17 @@ impl Client {
     async fn refresh_once(&self, end: Option<Instant>) -> Result<View, Error> {
         let store = Arc::clone(&self.0.store);
         let session = blocking(move || store.open()).await?;
-        let mut refresh = Refresh::new(&self.0.pinned, (self.0.clock)(), Arc::clone(&self.0.limits))?;
+        // Once for all of it.
+        let now = self.now();
+        let last = session.load(&StoredFile::LastTime, 64)?.and_then(|bytes| read_time(&bytes));
+        let mut warnings = Vec::new();
+        if let Some(last) = last.filter(|last| last.signed_duration_since(now) > CLOCK_TOLERANCE) {
+            if self.0.refuse_clock_steps {
+                return Err(ErrorKind::ClockSteppedBack { last, now }.into());
+            }
+            warnings.push(Warning::ClockSteppedBack { last, now });
+        }
+        let mut refresh = Refresh::new(&self.0.pinned, now, Arc::clone(&self.0.limits))?;
         let driving = self.drive(&mut refresh, &*session);
         let driven = match end {
             Some(end) => timeout_at(end, driving)
@@ -237,14 +322,20 @@ impl Client {
                 .unwrap_or_else(|_| Err(ErrorKind::Deadline(self.0.deadline).into())),
             None => driving.await,
         };
-        let (set, batch) = refresh.finish();
+        warnings.extend(refresh.equivocation().cloned().map(Warning::Equivocation));
+        let (set, mut batch) = refresh.finish();
+        let moved = last.is_none_or(|last| now.signed_duration_since(last).abs() >= CLOCK_NOTED);
+        if driven.is_ok() && (moved || warnings.iter().any(Warning::is_of_clock)) {
+            let text = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+            batch.push(Change::Write(StoredFile::LastTime, text.into_bytes().into()));
+        }
         if !batch.is_empty() {
             let mut session = session;
             blocking(move || session.commit(&batch)).await?;
         }
         driven?;
         match set {
-            Some(set) => Ok(View::new(self.clone(), set)),
+            Some(set) => Ok(View::new(self.clone(), set, warnings)),
             // Unreachable: a driver without error has reached `Step::Done`.
             None => {
                 Err(tuf_core::Error::from(tuf_core::ErrorKind::Missing("targets.json".to_owned())).into())
@@ -292,6 +383,7 @@ impl Client {
         mirror: &Mirror,
         (role, name, max): Asked<'_>,
     ) -> Result<Option<Vec<u8>>, Error> {
+        self.needs_network(name)?;
         let url = join(&mirror.metadata, name)?;
         let body = Pace::metadata().apply(&url, self.0.transport.fetch_metadata(&url)).await;
         let result = match body {
@@ -334,6 +426,23 @@ impl Client {
         &self.0.store
     }
 
+    pub(crate) fn cache(&self) -> Option<&TargetCache> {
+        self.0.cache.as_ref()
+    }
+
+    pub(crate) fn is_offline(&self) -> bool {
+        self.0.offline
+    }
+
+    pub(crate) fn expired(&self) -> Expired {
+        self.0.expired
+    }
+
+    /// Before a file is asked for, by its name for the message.
+    pub(crate) fn needs_network(&self, name: &str) -> Result<(), Error> {
+        if self.0.offline { Err(ErrorKind::NotStored(name.to_owned()).into()) } else { Ok(()) }
+    }
+
     pub(crate) fn now(&self) -> DateTime<Utc> {
         (self.0.clock)()
     }
@@ -349,6 +458,10 @@ impl Client {
             result => result,
         }
     }
+}
+
+fn read_time(bytes: &[u8]) -> Option<DateTime<Utc>> {
+    std::str::from_utf8(bytes).ok()?.trim().parse().ok()
 }
 
 /// Runs something that waits for disk or lock on a thread that may wait.

@@ -18,9 +18,11 @@ use tempfile::{NamedTempFile, TempPath};
 
 mod dirs;
 mod lock;
+mod part;
 
 pub use dirs::{checked_join, create_dirs, sweep, sweep_older_than};
 pub use lock::{FileLock, LockError};
+pub use part::sweep_downloads;
 
 const TEMPORARY: &str = ".tmp-";
 /// Syncs that wait on the disk at the same time: file systems with a journal commit them together.
@@ -140,12 +142,14 @@ fn create_with(path: &Path, bytes: &[u8], access: Access) -> Result<Created, Dur
 
 /// A file in the making beside its destination: nothing has the final name before [`Placed::finish`].
 ///
-/// Dropped unfinished, it removes its temporary file.
+/// Dropped unfinished, it removes its temporary file, unless that is a part ([`Placed::resume`]).
 #[derive(Debug)]
 pub struct Placed {
     temporary: NamedTempFile,
     destination: PathBuf,
     written: u64,
+    /// Its name, if it is one that outlives this process.
+    part: Option<PathBuf>,
 }
 
 impl Placed {
@@ -162,7 +166,7 @@ impl Placed {
             builder.permissions(fs::Permissions::from_mode(mode));
         }
         let temporary = builder.tempfile_in(directory).context("create a file in", directory)?;
-        Ok(Self { temporary, destination: destination.to_owned(), written: 0 })
+        Ok(Self { temporary, destination: destination.to_owned(), written: 0, part: None })
     }
 
     /// Adds bytes at the end.
@@ -196,6 +200,12 @@ impl Placed {
         self.finish()
     }
 
+    /// Gives the file its final name without syncing it, replacing what had it: for what is verified whenever it is read.
+    pub fn finish_unsynced(self) -> Result<(), DurableError> {
+        let (pending, destination) = self.into_pending();
+        pending.persist(&destination).context("replace", &destination)
+    }
+
     /// Makes the file durable under its final name unless something has that name.
     pub fn finish_new(self) -> Result<Created, DurableError> {
         let Self { temporary, destination, .. } = self;
@@ -222,7 +232,7 @@ pub struct WriteBatch {
 enum Step {
     Create(TempPath, PathBuf),
     Remove(PathBuf),
-    Replace(TempPath, PathBuf),
+    Replace(part::Pending, PathBuf),
 }
 
 impl WriteBatch {
@@ -251,7 +261,8 @@ impl WriteBatch {
     /// Adds a finished download.
     pub fn place(&mut self, placed: Placed) {
         // The descriptor is closed here: a batch may hold more files than a process may hold open.
-        self.steps.push(Step::Replace(placed.temporary.into_temp_path(), placed.destination));
+        let (pending, destination) = placed.into_pending();
+        self.steps.push(Step::Replace(pending, destination));
     }
 
     /// Adds the removal of a file; one that is not there is as good.
@@ -265,7 +276,8 @@ impl WriteBatch {
             .steps
             .iter()
             .filter_map(|step| match step {
-                Step::Create(temporary, path) | Step::Replace(temporary, path) => Some((temporary, path)),
+                Step::Create(temporary, path) => Some((&**temporary, path)),
+                Step::Replace(pending, path) => Some((pending.path(), path)),
                 Step::Remove(_) => None,
             })
             .collect();
@@ -288,8 +300,8 @@ impl WriteBatch {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(DurableError::new("remove", &path, error)),
                 },
-                Step::Replace(temporary, path) => {
-                    temporary.persist(&path).map_err(|failed| failed.error).context("replace", &path)?;
+                Step::Replace(pending, path) => {
+                    pending.persist(&path).context("replace", &path)?;
                     path
                 }
             };
@@ -339,8 +351,8 @@ fn same_bytes(ours: &Path, theirs: &Path) -> io::Result<bool> {
     }
 }
 
-fn sync_files(files: &[(&TempPath, &PathBuf)]) -> Result<(), DurableError> {
-    let sync = |(temporary, path): &(&TempPath, &PathBuf)| {
+fn sync_files(files: &[(&Path, &PathBuf)]) -> Result<(), DurableError> {
+    let sync = |(temporary, path): &(&Path, &PathBuf)| {
         // Windows syncs only what is open for writing.
         let file = fs::OpenOptions::new().write(true).open(temporary);
         file.and_then(|file| file.sync_all()).context("sync", path)

@@ -31,6 +31,14 @@ pub struct MirrorFault {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// The clock is behind the time of an earlier refresh, and [`crate::ClientBuilder::refuse_clock_steps`] was chosen.
+    #[error("the clock says {now}, but the last refresh was at {last}")]
+    ClockSteppedBack {
+        /// The time of the last refresh that was noted.
+        last: DateTime<Utc>,
+        /// The time now.
+        now: DateTime<Utc>,
+    },
     /// The refresh took longer than [`crate::ClientBuilder::deadline`] allows. What it verified is stored, and the
     /// next one goes on from there.
     #[error("the refresh was not complete within {} s", .0.as_secs_f32())]
@@ -49,6 +57,9 @@ pub enum ErrorKind {
     /// None of several mirrors could serve; with the fault of each.
     #[error("no mirror could serve: {}", list(.0))]
     Mirrors(Vec<MirrorFault>),
+    /// This client is offline, and neither store nor cache has the file.
+    #[error("{0} is not stored, and the repository is not asked offline")]
+    NotStored(String),
     /// A name that is no target path.
     #[error(transparent)]
     Path(#[from] tuf_core::PathError),
@@ -116,7 +127,7 @@ impl Error {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match &*self.0 {
-            ErrorKind::ViewExpired(_) => true,
+            ErrorKind::ViewExpired(_) | ErrorKind::ClockSteppedBack { .. } => true,
             ErrorKind::Transport(error) => {
                 matches!(error.kind(), TransportErrorKind::TooLarge { .. })
             }
@@ -145,7 +156,9 @@ impl Error {
     #[must_use]
     pub fn attack(&self) -> Option<&'static str> {
         match &*self.0 {
-            ErrorKind::ViewExpired(_) => Some(Attack::IndefiniteFreeze.name()),
+            ErrorKind::ViewExpired(_) | ErrorKind::ClockSteppedBack { .. } => {
+                Some(Attack::IndefiniteFreeze.name())
+            }
             ErrorKind::Transport(_) if self.is_refusal() => Some(Attack::EndlessData.name()),
             ErrorKind::Mirrors(_) => self.faults().find_map(Self::attack),
             _ => self.core().and_then(tuf_core::Error::attack).map(Attack::name),
@@ -162,6 +175,13 @@ impl Error {
             ErrorKind::Transport(error) => error.hint().map(str::to_owned),
             ErrorKind::Store(error) => error.hint().map(str::to_owned),
             ErrorKind::File(error) => error.hint().map(str::to_owned),
+            ErrorKind::ClockSteppedBack { .. } => {
+                Some("set this machine's clock; if it was wrong at the last refresh, refresh once without this check".to_owned())
+            }
+            ErrorKind::NotStored(_) => Some(
+                "do the same once online: metadata is then kept in the store, and targets in the cache, if one is used (--cache DIR)"
+                    .to_owned(),
+            ),
             ErrorKind::TargetNotFound(_) => Some("`tuf-client list` prints what there is".to_owned()),
             ErrorKind::ViewExpired(_) => Some(
                 "refresh; if that fails, the repository was not renewed in time: ask its operator".to_owned(),

@@ -24,14 +24,19 @@
 pub mod audit;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+mod cache;
 mod client;
 pub mod clock;
+pub mod dangerous;
+mod download;
 pub mod durable;
 pub mod env;
 mod error;
 pub mod inspect;
 pub mod listing;
 mod mirrors;
+mod offline;
+mod partial;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 mod reach;
@@ -44,8 +49,10 @@ pub mod text;
 pub mod transport;
 mod view;
 
+pub use cache::TargetCache;
 pub use client::{Client, ClientBuilder, Clock};
+pub use download::{DownloadOptions, Progress, VerifiedBody, Wanted};
 pub use error::{Error, ErrorKind, MirrorFault, chain};
 pub use mirrors::MirrorStatus;
 pub use tuf_core::{self, Limits, TargetPath};
-pub use view::{Target, VerifiedBody, View, Wanted};
+pub use view::{Target, View, Warning};

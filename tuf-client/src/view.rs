@@ -2,20 +2,16 @@
 //! together; a view never changes, and it fails once its metadata has expired.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tuf_core::trust::{Search, SearchStep, Trusted, TrustedSet};
-use tuf_core::{Batch, Change, Checker, Hashes, RoleName, StoredFile, TargetFile, TargetPath, Targets};
+use tuf_core::{Batch, Change, RoleName, StoredFile, TargetFile, TargetPath, Targets};
 
 use crate::client::{Client, blocking};
-use crate::durable::{Access, Placed};
 use crate::error::{Error, ErrorKind};
-use crate::mirrors::Mirror;
-use crate::transport::{Body, Pace, redact};
+use crate::offline::Expired;
 
 /// A pinned view. Cheap to clone; clones share the roles that were loaded.
 #[derive(Clone, Debug)]
@@ -30,6 +26,32 @@ struct Inner {
     /// The bytes of fetched roles that the store does not have yet. Another delegator may ask for the
     /// same role, with other keys.
     unsaved: Mutex<BTreeMap<RoleName, Arc<[u8]>>>,
+    warnings: Vec<Warning>,
+    /// Once expired, a clock that is set back does not revive it.
+    expired: AtomicBool,
+}
+
+/// What was noticed in a refresh that succeeded all the same, and somebody should look into.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The clock is behind the time of an earlier refresh: expiry cannot be judged by it.
+    #[error("the clock says {now}, but the last refresh was at {last}: it was set back, or was wrong then")]
+    ClockSteppedBack {
+        /// The time of the last refresh that was noted.
+        last: DateTime<Utc>,
+        /// The time of this one.
+        now: DateTime<Utc>,
+    },
+    /// The timestamp's version was seen with another content before, which still counts.
+    #[error(transparent)]
+    Equivocation(tuf_core::Error),
+}
+
+impl Warning {
+    pub(crate) const fn is_of_clock(&self) -> bool {
+        matches!(self, Self::ClockSteppedBack { .. })
+    }
 }
 
 /// A target that was found, and who signed for it.
@@ -44,36 +66,20 @@ pub struct Target {
     pub file: TargetFile,
 }
 
-/// Some bytes below `targets/` that are known by exact length and hash: a target, or a file that a
-/// verified page names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Wanted {
-    /// The path below `targets/`, not percent-encoded, with the hash prefix where the layout has one.
-    pub path: String,
-    /// The exact length in bytes, where it was signed.
-    pub length: Option<u64>,
-    /// The hashes.
-    pub hashes: Hashes,
-}
-
-impl Wanted {
-    /// A file of this length and sha256.
-    #[must_use]
-    pub const fn new(path: String, length: u64, sha256: [u8; 32]) -> Self {
-        Self { path, length: Some(length), hashes: Hashes::sha256_only(sha256) }
-    }
-
-    /// A file of this sha256, whose length was not signed: whoever reads it must set a limit.
-    #[must_use]
-    pub const fn of_hash(path: String, sha256: [u8; 32]) -> Self {
-        Self { path, length: None, hashes: Hashes::sha256_only(sha256) }
-    }
-}
-
 impl View {
-    pub(crate) fn new(client: Client, set: TrustedSet) -> Self {
-        Self(Arc::new(Inner { client, set, roles: Mutex::default(), unsaved: Mutex::default() }))
+    pub(crate) fn new(client: Client, set: TrustedSet, warnings: Vec<Warning>) -> Self {
+        Self(Arc::new(Inner {
+            client,
+            set,
+            roles: Mutex::default(),
+            unsaved: Mutex::default(),
+            warnings,
+            expired: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
     }
 
     /// The top-level metadata.
@@ -88,9 +94,32 @@ impl View {
         self.0.set.expires()
     }
 
-    fn check_fresh(&self) -> Result<(), Error> {
-        let expires = self.expires();
-        if expires <= self.0.client.now() { Err(ErrorKind::ViewExpired(expires).into()) } else { Ok(()) }
+    /// What was noticed in the refresh that made this view.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.0.warnings
+    }
+
+    /// Whether this view is of the store, and the repository was not asked: it may have something newer.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.0.client.is_offline()
+    }
+
+    /// Whether this view has expired. Unless that was accepted ([`crate::dangerous::accept_expired`]), it then only fails.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        if self.expires() <= self.0.client.now() {
+            self.0.expired.store(true, Ordering::Relaxed);
+        }
+        self.0.expired.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn check_fresh(&self) -> Result<(), Error> {
+        if self.is_stale() && self.0.client.expired() == Expired::Refused {
+            return Err(ErrorKind::ViewExpired(self.expires()).into());
+        }
+        Ok(())
     }
 
     /// Finds a target through the delegations (spec 5.6.7). Delegated roles that had to be fetched are
@@ -213,231 +242,6 @@ impl View {
             roles.push(delegator);
         }
         Ok(roles)
-    }
-
-    /// What to ask the repository for, to get a target.
-    #[must_use]
-    pub fn wanted(&self, target: &Target) -> Wanted {
-        let consistent = self.0.set.root().consistent_snapshot.then_some(&target.file.hashes);
-        Wanted {
-            path: target.path.remote(consistent),
-            length: Some(target.file.length),
-            hashes: target.file.hashes.clone(),
-        }
-    }
-
-    /// Opens a stream of bytes that are verified when the stream has ended, not before. Mirrors are asked until one
-    /// begins to answer; what turns out wrong later is an error, and the next stream is asked of another one.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ViewExpired`], [`ErrorKind::Transport`], or a signed entry without a known hash.
-    pub async fn open(&self, wanted: &Wanted) -> Result<VerifiedBody, Error> {
-        self.check_fresh()?;
-        let mut asking = self.0.client.asking();
-        while let Some(mirror) = asking.next() {
-            let opened = self.open_at(&mirror, wanted).await;
-            if let Some(body) = asking.settle(&mirror, opened)? {
-                return Ok(body);
-            }
-        }
-        Err(asking.failed())
-    }
-
-    async fn open_at(&self, mirror: &Arc<Mirror>, wanted: &Wanted) -> Result<VerifiedBody, Error> {
-        let client = &self.0.client;
-        let checker = Checker::new(&wanted.hashes, wanted.length)?;
-        let url = client.target_url(mirror, &wanted.path)?;
-        let body = Pace::default().apply(&url, client.transport().fetch(&url)).await?;
-        let opened = VerifiedBody {
-            body,
-            checker: Some(checker),
-            url: redact(&url),
-            client: client.clone(),
-            mirror: Arc::clone(mirror),
-        };
-        // A length that is declared wrong is refused before the first byte.
-        if let (Some(expected), Some(found)) = (wanted.length, opened.body.length())
-            && expected != found
-        {
-            return Err(opened.refused(tuf_core::ErrorKind::Length { expected, found }.into()));
-        }
-        Ok(opened)
-    }
-
-    /// Reads and verifies a whole file of at most `max` bytes into memory, from the first mirror that has it right.
-    ///
-    /// # Errors
-    /// As [`View::open`], and what fails verification.
-    pub async fn read(&self, wanted: &Wanted, max: u64) -> Result<Bytes, Error> {
-        if wanted.length.is_some_and(|length| length > max) {
-            return Err(too_long(max).into());
-        }
-        self.check_fresh()?;
-        let mut asking = self.0.client.asking();
-        while let Some(mirror) = asking.next() {
-            let read = self.read_at(&mirror, wanted, max).await;
-            if let Some(bytes) = asking.settle(&mirror, read)? {
-                return Ok(bytes);
-            }
-        }
-        Err(asking.failed())
-    }
-
-    async fn read_at(&self, mirror: &Arc<Mirror>, wanted: &Wanted, max: u64) -> Result<Bytes, Error> {
-        let mut body = self.open_at(mirror, wanted).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = body.checked().await? {
-            bytes.extend_from_slice(&chunk);
-            if u64::try_from(bytes.len()).is_ok_and(|length| length > max) {
-                return Err(body.refused(too_long(max)));
-            }
-        }
-        Ok(bytes.into())
-    }
-
-    /// Downloads a target below `directory`, as its path says. The file appears under its name only
-    /// after length and hashes matched; it is streamed, never whole in memory.
-    ///
-    /// # Errors
-    /// As [`View::open`], what fails verification, or a local file that cannot be written.
-    pub async fn download(&self, target: &Target, directory: &Path) -> Result<PathBuf, Error> {
-        let destination = crate::durable::checked_join(directory, target.path.as_str())?;
-        self.download_to(target, &destination).await?;
-        Ok(destination)
-    }
-
-    /// Downloads a target to exactly this file. If it is there already, with the right bytes, it stays.
-    ///
-    /// # Errors
-    /// As [`View::download`].
-    pub async fn download_to(&self, target: &Target, destination: &Path) -> Result<(), Error> {
-        match self.stage(target, destination, |_| ()).await? {
-            Some(file) => blocking(move || file.finish()).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Downloads and verifies a target into a temporary file beside its destination, for whoever wants many
-    /// to appear together. `None` if the destination has the right bytes already. `progress` is told of every byte
-    /// once, also if another mirror has to start anew.
-    ///
-    /// # Errors
-    /// As [`View::download`].
-    pub async fn stage(
-        &self,
-        target: &Target,
-        destination: &Path,
-        progress: impl Fn(u64),
-    ) -> Result<Option<Placed>, Error> {
-        self.check_fresh()?;
-        let (file, there) = (target.file.clone(), destination.to_owned());
-        if blocking(move || Ok::<_, Error>(holds(&there, &file))).await? {
-            progress(target.file.length);
-            return Ok(None);
-        }
-        let wanted = self.wanted(target);
-        let mut told = 0_u64;
-        let mut progress = |received: u64| {
-            if received > told {
-                progress(received - told);
-                told = received;
-            }
-        };
-        let mut asking = self.0.client.asking();
-        while let Some(mirror) = asking.next() {
-            let staged = self.stage_at(&mirror, &wanted, destination, &mut progress).await;
-            if let Some(placed) = asking.settle(&mirror, staged)? {
-                return Ok(Some(placed));
-            }
-        }
-        Err(asking.failed())
-    }
-
-    /// A temporary file goes with its value, so nothing is left of what turns out wrong.
-    async fn stage_at(
-        &self,
-        mirror: &Arc<Mirror>,
-        wanted: &Wanted,
-        destination: &Path,
-        received: &mut impl FnMut(u64),
-    ) -> Result<Placed, Error> {
-        let mut body = self.open_at(mirror, wanted).await?;
-        let mut placed = Placed::create(destination, Access::Shared)?;
-        let mut length = 0_u64;
-        while let Some(chunk) = body.checked().await? {
-            placed.append(&chunk)?;
-            length = length.saturating_add(u64::try_from(chunk.len()).unwrap_or_default());
-            received(length);
-        }
-        Ok(placed)
-    }
-}
-
-fn too_long(limit: u64) -> tuf_core::Error {
-    tuf_core::ErrorKind::Limit { what: "bytes in one file", limit }.into()
-}
-
-/// Whether a local file has exactly the signed bytes.
-fn holds(path: &Path, file: &TargetFile) -> bool {
-    let check = || -> Option<()> {
-        let found = std::fs::symlink_metadata(path).ok()?;
-        if !found.is_file() || found.len() != file.length {
-            return None;
-        }
-        let mut checker = Checker::new(&file.hashes, Some(file.length)).ok()?;
-        let mut opened = std::fs::File::open(path).ok()?;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match opened.read(&mut buffer).ok()? {
-                0 => return checker.finish().ok(),
-                read => checker.update(buffer.get(..read)?).ok()?,
-            }
-        }
-    };
-    check().is_some()
-}
-
-/// Chunks as they come. `Ok(None)` comes only after length and hashes matched; whoever must not see
-/// unverified bytes holds them back until then.
-#[derive(Debug)]
-pub struct VerifiedBody {
-    body: Body,
-    /// Gone once the end was verified.
-    checker: Option<Checker>,
-    url: String,
-    client: Client,
-    mirror: Arc<Mirror>,
-}
-
-impl VerifiedBody {
-    /// The next chunk.
-    ///
-    /// # Errors
-    /// As soon as there is a byte too many, at the end if length or hash do not match, or what the
-    /// transport says.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let result = self.checked().await;
-        if let Err(error) = &result {
-            self.client.copies().blame(&self.mirror, error);
-        }
-        result
-    }
-
-    async fn checked(&mut self) -> Result<Option<Bytes>, Error> {
-        let chunk = self.body.next().await?;
-        let checked = match (&chunk, &mut self.checker) {
-            (Some(bytes), Some(checker)) => checker.update(bytes),
-            (None, checker) => checker.take().map_or(Ok(()), Checker::finish),
-            (Some(_), None) => Ok(()),
-        };
-        match checked {
-            Ok(()) => Ok(chunk),
-            Err(source) => Err(self.refused(source)),
-        }
-    }
-
-    fn refused(&self, source: tuf_core::Error) -> Error {
-        ErrorKind::Refused { url: self.url.clone(), source }.into()
     }
 }
 

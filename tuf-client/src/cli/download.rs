@@ -1,13 +1,14 @@
 //! `download`: all of them, or nothing.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use tuf_client::durable::{Access, Placed, WriteBatch, checked_join};
-use tuf_client::{Error, Target, TargetPath, View};
+use tuf_client::{DownloadOptions, Error, Progress, Target, TargetPath, View};
 
 use super::Global;
 use super::error::Failure;
@@ -15,47 +16,36 @@ use super::open;
 use super::output::Output;
 use super::repository::target_json;
 
-/// Downloads at the same time.
+/// Searches at the same time.
 const PARALLEL: usize = 4;
 
 pub(crate) async fn download(
     global: &Global,
     targets: &[String],
     directory: &Path,
+    parallel: Option<usize>,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let paths: Result<Vec<_>, _> = targets.iter().map(TargetPath::new).collect();
     let paths = paths.map_err(Error::from)?;
-    let bar = bar(out);
-    let (done, staged) = open::client(global)?
+    let bars = Bars::new(out);
+    let (done, files) = open::client(global)?
         .with_view(async |view: View| {
+            open::announce(&view, out);
             let targets: Vec<Target> =
                 stream::iter(&paths).map(|path| view.require(path)).buffered(PARALLEL).try_collect().await?;
             view.save().await?;
-            bar.reset();
-            bar.set_length(targets.iter().map(|target| target.file.length).sum());
-            let staged: Vec<(PathBuf, Option<Placed>)> = stream::iter(&targets)
-                .map(|target| async {
-                    let destination = checked_join(directory, target.path.as_str())?;
-                    let placed = view.stage(target, &destination, |bytes| bar.inc(bytes)).await?;
-                    Ok::<_, Error>((destination, placed))
-                })
-                .buffered(PARALLEL)
-                .try_collect()
-                .await?;
-            Ok((targets, staged))
+            bars.begin(&targets);
+            let tell = |target: &Target, what| bars.tell(target, what);
+            let mut options = DownloadOptions::default().progress(&tell);
+            if let Some(parallel) = parallel {
+                options = options.parallel(parallel);
+            }
+            let files = view.download_all(&targets, directory, &options).await?;
+            Ok((targets, files))
         })
         .await?;
-    let (files, placed): (Vec<PathBuf>, Vec<Option<Placed>>) = staged.into_iter().unzip();
-    let commit = tokio::task::spawn_blocking(move || {
-        let mut batch = WriteBatch::new(Access::Shared);
-        for file in placed.into_iter().flatten() {
-            batch.place(file);
-        }
-        batch.commit()
-    });
-    commit.await.map_err(|error| Failure::new(error.to_string()))??;
-    bar.finish_and_clear();
+    bars.end();
     let text = || files.iter().map(|file| format!("{}\n", file.display())).collect();
     let json = || {
         let each = done.iter().zip(&files).map(|(target, file)| {
@@ -71,11 +61,61 @@ pub(crate) async fn download(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Drawn on a terminal only.
-fn bar(out: &Output) -> ProgressBar {
-    if !out.shows_progress() {
-        return ProgressBar::hidden();
+/// One bar for each target on its way and one for all of them, drawn on a terminal only.
+struct Bars {
+    shown: MultiProgress,
+    total: ProgressBar,
+    each: Mutex<HashMap<TargetPath, ProgressBar>>,
+}
+
+impl Bars {
+    fn new(out: &Output) -> Self {
+        // A terminal is looked for by the draw target itself.
+        let target =
+            if out.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let shown = MultiProgress::with_draw_target(target);
+        let total = shown.add(bar("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}", 0));
+        Self { shown, total, each: Mutex::default() }
     }
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+
+    fn begin(&self, targets: &[Target]) {
+        self.each.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.total.reset();
+        self.total.set_length(targets.iter().map(|target| target.file.length).sum());
+    }
+
+    fn tell(&self, target: &Target, what: Progress) {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        match what {
+            Progress::Started => {
+                let bar = bar("{bar:30} {bytes}/{total_bytes} {msg}", target.file.length);
+                let bar = self.shown.insert_before(&self.total, bar);
+                // A name may hold anything.
+                bar.set_message(target.path.as_str().escape_debug().to_string());
+                each.insert(target.path.clone(), bar);
+            }
+            Progress::Bytes(bytes) => {
+                self.total.inc(bytes);
+                if let Some(bar) = each.get(&target.path) {
+                    bar.inc(bytes);
+                }
+            }
+            Progress::Verified => {
+                if let Some(bar) = each.remove(&target.path) {
+                    bar.finish_and_clear();
+                    self.shown.remove(&bar);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&self) {
+        self.total.finish_and_clear();
+    }
+}
+
+fn bar(template: &str, length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden()).with_style(style)
 }

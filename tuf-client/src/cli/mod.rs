@@ -65,6 +65,15 @@ struct Global {
     /// Where trusted metadata is kept [env: TUF_STORE] [default: by the root, in the user's data directory]
     #[arg(long, global = true, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Keep downloaded targets here too, and take them from here when the metadata names the same content [env: TUF_CACHE]
+    #[arg(long, global = true, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Ask nobody: use what store and cache have, as long as it has not expired
+    #[arg(long, global = true)]
+    offline: bool,
+    /// With --offline: use it even if it has expired. What was withdrawn or replaced since is not noticed
+    #[arg(long, global = true, requires = "offline")]
+    accept_expired: bool,
     /// Print one JSON document
     #[arg(long, global = true)]
     json: bool,
@@ -110,6 +119,9 @@ enum Command {
         /// Where to, below which each target gets its path
         #[arg(long, short, value_name = "DIR", default_value = ".")]
         output: PathBuf,
+        /// How many at the same time [default: 8]
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
+        parallel: Option<u16>,
     },
     /// Serve the verified repository to pip and uv on this machine
     Proxy {
@@ -208,7 +220,9 @@ async fn dispatch(args: Args, out: &Output) -> Result<ExitCode, Failure> {
         Command::Refresh => repository::refresh(&global, out).await,
         Command::List { pattern } => repository::list(&global, pattern.as_deref(), out).await,
         Command::Info { target } => repository::info(&global, &target, out).await,
-        Command::Download { targets, output } => download::download(&global, &targets, &output, out).await,
+        Command::Download { targets, output, parallel } => {
+            download::download(&global, &targets, &output, parallel.map(usize::from), out).await
+        }
         Command::Proxy { listen } => proxy::proxy(&global, listen, out).await,
         Command::Run { listen, allow_direct, command } => {
             run::run(&global, listen, allow_direct, command, out).await

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use tuf_client::store::FsStore;
+use tuf_client::text::utc;
 use tuf_client::transport::{Credentials, HttpOptions, HttpTransport, Retry, SchemeTransport};
-use tuf_client::{Client, ClientBuilder, Error, Limits, env};
+use tuf_client::{Client, ClientBuilder, Error, Limits, TargetCache, View, dangerous, env};
 use tuf_core::trust::RootChain;
 use url::Url;
 
 use super::Global;
 use super::error::Failure;
+use super::output::{Output, WARNING};
 
 const NO_ROOT: &str = "type `tuf-client --root root.json --url https://mirror.example/ init` once, with the root \
 file that you got from the repository's operator; then give --root root.json or --store DIR (or set TUF_ROOT or \
@@ -27,6 +29,7 @@ pub(crate) fn with_environment(mut global: Global) -> Global {
     }
     global.ca_file = global.ca_file.or_else(|| path("TUF_CA_FILE"));
     global.store = global.store.or_else(|| path("TUF_STORE"));
+    global.cache = global.cache.or_else(|| path("TUF_CACHE"));
     global
 }
 
@@ -36,8 +39,37 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
     let first = store.url().clone();
     let mirrors: Vec<Url> = urls(global)?.into_iter().skip(1).collect();
     let all: Vec<Url> = std::iter::once(&first).chain(&mirrors).cloned().collect();
-    let builder = Client::builder(store.root(), first).transport(transport(global, &all)?).store(store);
+    let mut builder = Client::builder(store.root(), first).transport(transport(global, &all)?).store(store);
+    if let Some(directory) = &global.cache {
+        builder = builder.cache(TargetCache::new(directory));
+    }
+    builder = match (global.offline, global.accept_expired) {
+        (true, true) => dangerous::accept_expired(builder),
+        (true, false) => builder.offline(),
+        (false, _) => builder,
+    };
     Ok(mirrors.into_iter().fold(builder, ClientBuilder::mirror).build()?)
+}
+
+/// Says what is not as it should be with a view, even if little is to be said.
+pub(crate) fn announce(view: &View, out: &Output) {
+    let insist = |text: &str| out.insist(&format!("{WARNING}warning:{WARNING:#} {text}"));
+    for warning in view.warnings() {
+        insist(&warning.to_string());
+    }
+    let snapshot = view.trusted().snapshot().header.version;
+    if view.is_stale() {
+        insist(&format!(
+            "EXPIRED metadata is used: snapshot {snapshot}, which was valid until {}; what was withdrawn or replaced since is \
+             not noticed",
+            utc(&view.expires())
+        ));
+    } else if view.is_offline() {
+        insist(&format!(
+            "offline: snapshot {snapshot} as it was stored, valid until {}; the repository was not asked",
+            utc(&view.expires())
+        ));
+    }
 }
 
 /// The transport that the options describe, with the environment's credentials for these URLs.

@@ -33,6 +33,7 @@ pub(crate) fn init(global: &Global, out: &Output) -> Result<ExitCode, Failure> {
 
 pub(crate) async fn refresh(global: &Global, out: &Output) -> Result<ExitCode, Failure> {
     let view = open::client(global)?.refresh().await?;
+    open::announce(&view, out);
     let set = view.trusted();
     let rows = [
         ("root", set.root().header.clone()),
@@ -43,11 +44,13 @@ pub(crate) async fn refresh(global: &Global, out: &Output) -> Result<ExitCode, F
     let now = clock::now();
     let text = || {
         let lines = rows.iter().map(|(role, header)| {
-            let left = span(header.expires.signed_duration_since(now));
+            let left = header.expires.signed_duration_since(now);
+            let left =
+                if left.num_seconds() > 0 { format!("in {}", span(left)) } else { "expired".to_owned() };
             vec![
                 (*role).to_owned(),
                 header.version.to_string(),
-                format!("expires {} (in {left})", utc(&header.expires)),
+                format!("expires {} ({left})", utc(&header.expires)),
             ]
         });
         table(&lines.collect::<Vec<_>>(), &[1])
@@ -56,7 +59,13 @@ pub(crate) async fn refresh(global: &Global, out: &Output) -> Result<ExitCode, F
         let roles = rows.iter().map(|(role, header)| {
             ((*role).to_owned(), json!({ "version": header.version, "expires": utc(&header.expires) }))
         });
-        json!({ "roles": roles.collect::<Map<_, _>>(), "expires": utc(&view.expires()) })
+        json!({
+            "roles": roles.collect::<Map<_, _>>(),
+            "expires": utc(&view.expires()),
+            "offline": view.is_offline(),
+            "stale": view.is_stale(),
+            "warnings": view.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
     };
     out.result(text, json)?;
     Ok(ExitCode::SUCCESS)
@@ -65,6 +74,7 @@ pub(crate) async fn refresh(global: &Global, out: &Output) -> Result<ExitCode, F
 pub(crate) async fn list(global: &Global, pattern: Option<&str>, out: &Output) -> Result<ExitCode, Failure> {
     let roles = open::client(global)?
         .with_view(async |view: View| {
+            open::announce(&view, out);
             let roles = view.roles().await?;
             view.save().await?;
             Ok(roles)
@@ -91,6 +101,7 @@ pub(crate) async fn info(global: &Global, target: &str, out: &Output) -> Result<
     let path = TargetPath::new(target).map_err(tuf_client::Error::from)?;
     let target = open::client(global)?
         .with_view(async |view: View| {
+            open::announce(&view, out);
             let target = view.require(&path).await?;
             view.save().await?;
             Ok(target)

@@ -20,6 +20,7 @@ pub(crate) async fn run(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let view = open::client(global)?.refresh().await?;
+    open::announce(&view, out);
     let options = RunOptions::new(command)
         .with_listen(listen)
         .with_proxy(ProxyOptions::default().with_allow_direct(allow_direct));

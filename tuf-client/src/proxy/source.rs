@@ -99,7 +99,11 @@ impl Snapshot for View {
 impl Upstream for Client {
     fn refresh(&self) -> BoxFuture<'_, Result<Arc<dyn Snapshot>, Failure>> {
         async move {
-            let view: Arc<dyn Snapshot> = Arc::new(Self::refresh(self).await?);
+            let view = Self::refresh(self).await?;
+            for warning in view.warnings() {
+                tracing::warn!("{warning}");
+            }
+            let view: Arc<dyn Snapshot> = Arc::new(view);
             Ok(view)
         }
         .boxed()

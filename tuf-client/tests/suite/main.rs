@@ -7,6 +7,7 @@ mod clock;
 mod common;
 #[cfg(feature = "http")]
 mod matrix;
+mod downloads;
 #[cfg(feature = "http")]
 mod mirrors;
 mod paths;

@@ -50,6 +50,34 @@ impl Hashes {
         sha256.into_iter().chain(sha512).chain(other)
     }
 
+    /// Whether two sets of hashes can be of the same bytes, and say so: they share sha256 or sha512, and no
+    /// algorithm that both name, known here or not, has two digests.
+    #[must_use]
+    pub fn agree(&self, other: &Self) -> bool {
+        fn pair<'a, T: ?Sized + PartialEq>(one: Option<&'a T>, two: Option<&'a T>) -> Option<bool> {
+            one.zip(two).map(|(one, two)| one == two)
+        }
+        let strong = [
+            pair(self.sha256.as_ref(), other.sha256.as_ref()),
+            pair(self.sha512.as_ref(), other.sha512.as_ref()),
+        ];
+        let mut rest = self.other.iter().map(|(name, sum)| pair(Some(sum), other.other.get(name)));
+        strong.contains(&Some(true)) && !strong.contains(&Some(false)) && rest.all(|same| same != Some(false))
+    }
+
+    /// The hashes of both, for bytes that must match all of them. Meant for two that [`Self::agree`]: where they do not,
+    /// this one's digest stays.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.sha256 = both.sha256.or(other.sha256);
+        both.sha512 = both.sha512.or_else(|| other.sha512.clone());
+        for (name, sum) in &other.other {
+            both.other.entry(name.clone()).or_insert_with(|| sum.clone());
+        }
+        both
+    }
+
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FieldError> {
         let mut hashes = Self::default();
         reader.object(|key, reader| {
@@ -181,6 +209,39 @@ impl std::fmt::Debug for Checker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hashes_agree_if_a_strong_one_is_the_same_and_none_is_another() {
+        let read = |text: &str| Hashes::read(&mut Reader::new(text)).unwrap();
+        let [a, b] = ["a", "b"].map(|digit| format!(r#""sha256":"{}""#, digit.repeat(64)));
+        let [c, d] = ["c", "d"].map(|digit| format!(r#""sha512":"{}""#, digit.repeat(128)));
+        let rows = [
+            (a.clone(), a.clone(), true),
+            (a.clone(), a.to_uppercase().replace("SHA", "sha"), true),
+            (a.clone(), b.clone(), false),
+            (a.clone(), c.clone(), false),
+            (c.clone(), c.clone(), true),
+            (format!("{a},{c}"), a.clone(), true),
+            (format!("{a},{c}"), c.clone(), true),
+            (format!("{a},{c}"), format!("{a},{d}"), false),
+            (format!("{a},{c}"), format!("{b},{c}"), false),
+            (r#""md5":"x""#.to_owned(), r#""md5":"x""#.to_owned(), false),
+            (format!(r#""md5":"x",{a}"#), format!(r#""md5":"y",{a}"#), false),
+            (format!(r#""md5":"x",{a}"#), format!(r#""crc":"y",{a}"#), true),
+            (String::new(), String::new(), false),
+        ];
+        for (one, two, expected) in rows {
+            let [x, y] = [&one, &two].map(|text| read(&format!("{{{text}}}")));
+            assert_eq!((x.agree(&y), y.agree(&x)), (expected, expected), "{one} ~ {two}");
+            if expected {
+                let both = x.and(&y);
+                assert!(both.agree(&x) && both.agree(&y), "{one} ~ {two}");
+                assert_eq!(both, y.and(&x));
+            }
+        }
+        let both = read(&format!("{{{a}}}")).and(&read(&format!("{{{c}}}")));
+        assert_eq!(both, read(&format!("{{{a},{c}}}")));
+    }
 
     #[test]
     fn every_known_hash_must_match_and_one_must_be_known() {

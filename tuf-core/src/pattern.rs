@@ -23,6 +23,53 @@ pub fn matches(pattern: &str, path: &str) -> bool {
     }
 }
 
+/// What keeps a pattern from matching any target path, or from meaning what it seems to: for patterns that a person
+/// wrote. A delegation with such a pattern is not refused, it only matches what it matches.
+///
+/// ```
+/// use tuf_core::pattern::problem;
+/// assert_eq!(problem("packages/[a-c]*.whl"), None);
+/// assert_eq!(problem("/packages/*"), Some("begins with a slash, which no target path does"));
+/// ```
+#[must_use]
+pub fn problem(pattern: &str) -> Option<&'static str> {
+    if pattern.is_empty() {
+        return Some("is empty");
+    }
+    if pattern.len() > 4096 {
+        return Some("is longer than 4096 bytes");
+    }
+    if pattern.starts_with('/') {
+        return Some("begins with a slash, which no target path does");
+    }
+    if pattern.contains('\\') {
+        return Some("holds a backslash: nothing is escaped with one, and no target path has one");
+    }
+    if pattern.chars().any(char::is_control) {
+        return Some("holds a control character, which no target path does");
+    }
+    pattern.split('/').find_map(|segment| match segment {
+        "" => Some("has an empty segment, which no target path has"),
+        "." | ".." => Some("has a segment . or .., which no target path has"),
+        "**" => Some("has a segment **, which matches one segment only, as * does"),
+        segment => class_problem(segment),
+    })
+}
+
+fn class_problem(segment: &str) -> Option<&'static str> {
+    let mut rest = segment;
+    while let Some((_, after)) = rest.split_once('[') {
+        let Some((_, members, after)) = class(after) else {
+            return Some("has a [ that is never closed");
+        };
+        if ranges(members).any(|(low, high)| low > high) {
+            return Some("has a range that ends before it begins");
+        }
+        rest = after;
+    }
+    None
+}
+
 /// The classic greedy match with one point to go back to: the last `*`.
 fn segment_matches(pattern: &str, segment: &str) -> bool {
     // How much pattern the last closing bracket needs: nothing shorter is searched for one again.
@@ -81,21 +128,23 @@ fn class(pattern: &str) -> Option<(bool, &str, &str)> {
 }
 
 fn in_class(members: &str, character: char) -> bool {
+    ranges(members).any(|(low, high)| (low..=high).contains(&character))
+}
+
+/// The members of a class, single ones as ranges of one.
+fn ranges(members: &str) -> impl Iterator<Item = (char, char)> {
     let mut members = members.chars();
-    while let Some(low) = members.next() {
+    std::iter::from_fn(move || {
+        let low = members.next()?;
         let mut range = members.clone();
-        let high = match (range.next(), range.next()) {
+        Some(match (range.next(), range.next()) {
             (Some('-'), Some(high)) => {
                 members = range;
-                high
+                (low, high)
             }
-            _ => low,
-        };
-        if (low..=high).contains(&character) {
-            return true;
-        }
-    }
-    false
+            _ => (low, low),
+        })
+    })
 }
 
 #[cfg(test)]
@@ -137,6 +186,45 @@ mod tests {
             ("a/*", "a/", true),
         ] {
             assert_eq!(matches(pattern, path), expected, "{pattern} ~ {path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_meant_is_told() {
+        for pattern in [
+            "*",
+            "a/b",
+            "*/*.tgz",
+            "[abc]",
+            "[]]",
+            "[!]]",
+            "[a-c]x[!0-9]",
+            "[^a]",
+            "{a,b}",
+            "a**b",
+            "é?",
+            "]",
+        ] {
+            assert_eq!(problem(pattern), None, "{pattern}");
+        }
+        for (pattern, part) in [
+            ("", "empty"),
+            ("/a", "slash"),
+            ("a//b", "empty segment"),
+            ("a/", "empty segment"),
+            ("../a", ".."),
+            ("a/./b", ". or"),
+            ("a/**", "**"),
+            ("a\\*", "backslash"),
+            ("a\n", "control"),
+            ("[a", "never closed"),
+            ("[]", "never closed"),
+            ("[a/b]", "never closed"),
+            ("[a][b", "never closed"),
+            ("x[z-a]", "range"),
+            (&"a".repeat(4097), "longer"),
+        ] {
+            assert!(problem(pattern).is_some_and(|problem| problem.contains(part)), "{pattern:?}");
         }
     }
 

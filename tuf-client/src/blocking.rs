@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use tuf_core::TargetPath;
 
 use crate::error::Error;
+pub use crate::multi::blocking::MultiClient;
 use crate::view::Target;
 
 /// A blocking [`crate::Client`].

@@ -236,7 +236,7 @@ impl ClientBuilder {
     }
 }
 
-fn directory(url: &Url) -> Result<Url, Error> {
+pub(crate) fn directory(url: &Url) -> Result<Url, Error> {
     let mut url = url.clone();
     let refused = |reason| ErrorKind::Url { url: redact(&url), reason };
     if url.cannot_be_a_base() {

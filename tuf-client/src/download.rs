@@ -299,10 +299,22 @@ impl View {
         destination: &Path,
         progress: impl Fn(u64),
     ) -> Result<Option<Placed>, Error> {
+        self.stage_wanted(self.wanted(target), target.file.clone(), destination, progress).await
+    }
+
+    /// As [`View::stage`], for who knows more of the bytes than this repository signed: `file` is what they must be,
+    /// `wanted` what to ask for.
+    pub(crate) async fn stage_wanted(
+        &self,
+        wanted: Wanted,
+        file: TargetFile,
+        destination: &Path,
+        progress: impl Fn(u64),
+    ) -> Result<Option<Placed>, Error> {
         self.check_fresh()?;
-        let (file, there) = (target.file.clone(), destination.to_owned());
+        let (length, there) = (file.length, destination.to_owned());
         if blocking(move || Ok::<_, Error>(holds(&there, &file))).await? {
-            progress(target.file.length);
+            progress(length);
             return Ok(None);
         }
         let mut told = 0_u64;
@@ -312,8 +324,7 @@ impl View {
                 told = here;
             }
         };
-        let (wanted, there, cache) =
-            (self.wanted(target), destination.to_owned(), self.client().cache().cloned());
+        let (there, cache) = (destination.to_owned(), self.client().cache().cloned());
         let mut partial = blocking(move || Partial::open(wanted, &there, cache)).await?;
         progress(partial.placed.written());
         if !partial.complete

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tuf_core::{Attack, TargetPath};
 
 use crate::durable::DurableError;
+use crate::multi::{self, MapError, NotEnoughAgree, RepositoryFault};
 use crate::store::StoreError;
 use crate::transport::{SetupError, TransportError, TransportErrorKind};
 
@@ -46,6 +47,15 @@ pub enum ErrorKind {
     /// A local file could not be written or read.
     #[error(transparent)]
     File(#[from] DurableError),
+    /// A map of several repositories, one of its roots, or one of their stores cannot be used.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// Too few of several repositories agree on a target; for each mapping that was tried, in order.
+    #[error("{}", multi::list(.0))]
+    NotEnoughAgree(Vec<NotEnoughAgree>),
+    /// No mapping of the map covers this path.
+    #[error("no mapping covers {0}, so no repository was asked")]
+    NotMapped(TargetPath),
     /// A file of the repository was refused; with where it came from.
     #[error("{url}: {source}")]
     Refused {
@@ -63,6 +73,9 @@ pub enum ErrorKind {
     /// A name that is no target path.
     #[error(transparent)]
     Path(#[from] tuf_core::PathError),
+    /// None of several repositories could do it; with the fault of each.
+    #[error("{}", multi::list(.0))]
+    Repositories(Vec<RepositoryFault>),
     /// The transport could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -109,21 +122,35 @@ impl Error {
     fn core(&self) -> Option<&tuf_core::Error> {
         match &*self.0 {
             ErrorKind::Trust(error) | ErrorKind::Refused { source: error, .. } => Some(error),
+            ErrorKind::Map(error) => error.core(),
             _ => None,
         }
     }
 
-    /// The faults of all mirrors, if there are several.
+    /// The faults of all mirrors or repositories, if there are several.
     fn faults(&self) -> impl Iterator<Item = &Self> {
-        let faults: &[MirrorFault] = match &*self.0 {
-            ErrorKind::Mirrors(faults) => faults,
-            _ => &[],
-        };
-        faults.iter().map(|fault| &fault.error)
+        let (mirrors, repositories, counts): (&[MirrorFault], &[RepositoryFault], &[NotEnoughAgree]) =
+            match &*self.0 {
+                ErrorKind::Mirrors(faults) => (faults, &[], &[]),
+                ErrorKind::Repositories(faults) => (&[], faults, &[]),
+                ErrorKind::NotEnoughAgree(counts) => (&[], &[], counts),
+                _ => (&[], &[], &[]),
+            };
+        let of_counts = counts.iter().flat_map(|count| &count.failed);
+        let of_repositories = repositories.iter().chain(of_counts).map(|fault| &*fault.error);
+        mirrors.iter().map(|fault| &fault.error).chain(of_repositories)
+    }
+
+    /// Whether repositories that were heard contradict each other.
+    fn is_disagreement(&self) -> bool {
+        match &*self.0 {
+            ErrorKind::NotEnoughAgree(counts) => counts.iter().any(NotEnoughAgree::is_disagreement),
+            _ => false,
+        }
     }
 
     /// Whether something was fetched and failed verification, as opposed to trouble of the network or
-    /// this machine. Of several mirrors, one is enough.
+    /// this machine. Of several mirrors or repositories, one is enough; so is that repositories disagree.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match &*self.0 {
@@ -131,7 +158,9 @@ impl Error {
             ErrorKind::Transport(error) => {
                 matches!(error.kind(), TransportErrorKind::TooLarge { .. })
             }
-            ErrorKind::Mirrors(_) => self.faults().any(Self::is_refusal),
+            ErrorKind::Mirrors(_) | ErrorKind::Repositories(_) | ErrorKind::NotEnoughAgree(_) => {
+                self.is_disagreement() || self.faults().any(Self::is_refusal)
+            }
             _ => self.core().is_some_and(|error| !matches!(error.kind(), tuf_core::ErrorKind::Missing(_))),
         }
     }
@@ -142,7 +171,7 @@ impl Error {
     pub fn is_missing(&self) -> bool {
         match &*self.0 {
             ErrorKind::Transport(error) => error.is_not_found(),
-            ErrorKind::Mirrors(_) => self.faults().any(Self::is_missing),
+            ErrorKind::Mirrors(_) | ErrorKind::Repositories(_) => self.faults().any(Self::is_missing),
             _ => self.core().is_some_and(|error| matches!(error.kind(), tuf_core::ErrorKind::Missing(_))),
         }
     }
@@ -160,7 +189,11 @@ impl Error {
                 Some(Attack::IndefiniteFreeze.name())
             }
             ErrorKind::Transport(_) if self.is_refusal() => Some(Attack::EndlessData.name()),
-            ErrorKind::Mirrors(_) => self.faults().find_map(Self::attack),
+            // Something that too few of those sign who must.
+            _ if self.is_disagreement() => Some(Attack::ArbitrarySoftware.name()),
+            ErrorKind::Mirrors(_) | ErrorKind::Repositories(_) | ErrorKind::NotEnoughAgree(_) => {
+                self.faults().find_map(Self::attack)
+            }
             _ => self.core().and_then(tuf_core::Error::attack).map(Attack::name),
         }
     }
@@ -186,8 +219,16 @@ impl Error {
             ErrorKind::ViewExpired(_) => Some(
                 "refresh; if that fails, the repository was not renewed in time: ask its operator".to_owned(),
             ),
+            ErrorKind::Map(error) => error.hint(),
+            ErrorKind::NotMapped(_) => Some(
+                "add a mapping for it to the map; `*` does not match `/`, so each depth needs a pattern".to_owned(),
+            ),
+            _ if self.is_disagreement() => Some(
+                "ask the repositories' operators which of them is wrong; one may be compromised or out of date"
+                    .to_owned(),
+            ),
             // That of a refusal says more than that of a server in trouble.
-            ErrorKind::Mirrors(_) => self
+            ErrorKind::Mirrors(_) | ErrorKind::Repositories(_) | ErrorKind::NotEnoughAgree(_) => self
                 .faults()
                 .find(|fault| fault.is_refusal())
                 .or_else(|| self.faults().next())

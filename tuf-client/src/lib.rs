@@ -35,6 +35,7 @@ mod error;
 pub mod inspect;
 pub mod listing;
 mod mirrors;
+pub mod multi;
 mod offline;
 mod partial;
 #[cfg(feature = "proxy")]

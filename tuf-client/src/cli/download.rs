@@ -17,7 +17,10 @@ use super::output::Output;
 use super::repository::target_json;
 
 /// Searches at the same time.
-const PARALLEL: usize = 4;
+pub(crate) const PARALLEL: usize = 4;
+
+/// How the bar of all targets together looks.
+const TOTAL: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
 pub(crate) async fn download(
     global: &Global,
@@ -61,6 +64,18 @@ pub(crate) async fn download(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The bar of all targets together.
+pub(crate) fn total_bar(out: &Output) -> ProgressBar {
+    let bar = bar(TOTAL, 0);
+    bar.set_draw_target(draw_target(out));
+    bar
+}
+
+/// A terminal is looked for by the draw target itself.
+fn draw_target(out: &Output) -> ProgressDrawTarget {
+    if out.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}
+
 /// One bar for each target on its way and one for all of them, drawn on a terminal only.
 struct Bars {
     shown: MultiProgress,
@@ -70,11 +85,8 @@ struct Bars {
 
 impl Bars {
     fn new(out: &Output) -> Self {
-        // A terminal is looked for by the draw target itself.
-        let target =
-            if out.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let shown = MultiProgress::with_draw_target(target);
-        let total = shown.add(bar("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}", 0));
+        let shown = MultiProgress::with_draw_target(draw_target(out));
+        let total = shown.add(bar(TOTAL, 0));
         Self { shown, total, each: Mutex::default() }
     }
 

@@ -42,14 +42,19 @@ impl Failure {
 
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        let error = error.into();
+        Self::from_error(&error.into())
+    }
+}
+
+impl Failure {
+    pub(crate) fn from_error(error: &Error) -> Self {
         let url = match error.kind() {
             ErrorKind::Refused { url, .. } => Some(url.clone()),
             ErrorKind::Transport(error) => Some(error.url().to_owned()),
             _ => None,
         };
         Self {
-            message: chain(&error),
+            message: chain(error),
             attack: error.attack(),
             hint: error.hint(),
             url,

@@ -18,6 +18,7 @@ mod audit;
 mod download;
 mod error;
 mod inspect;
+mod multi;
 mod open;
 mod output;
 mod proxy;
@@ -74,6 +75,13 @@ struct Global {
     /// With --offline: use it even if it has expired. What was withdrawn or replaced since is not noticed
     #[arg(long, global = true, requires = "offline")]
     accept_expired: bool,
+    /// Several repositories that must agree, as this map file (TAP 4) says; for refresh, info and download. --store is
+    /// then where each of them gets a store [default: by the map's path, in the user's data directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    map: Option<PathBuf>,
+    /// The trusted roots of the map's repositories, each at DIR/NAME/root.json [default: beside the map]
+    #[arg(long, global = true, value_name = "DIR")]
+    roots: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long, global = true)]
     json: bool,
@@ -214,7 +222,11 @@ async fn interrupted() {
 }
 
 async fn dispatch(args: Args, out: &Output) -> Result<ExitCode, Failure> {
+    multi::check(&args.global)?;
     let global = open::with_environment(args.global);
+    if let Some(map) = &global.map {
+        return multi::dispatch(&global, map, args.command, out).await;
+    }
     match args.command {
         Command::Init => repository::init(&global, out),
         Command::Refresh => repository::refresh(&global, out).await,

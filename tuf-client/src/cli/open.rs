@@ -138,17 +138,17 @@ pub(crate) fn repository_url(text: &str) -> Result<Url, Failure> {
 /// `<data dir>/tuf-client/<first 16 hex digits of the root's SHA-256>`.
 fn default_store(root: &[u8]) -> Result<PathBuf, Failure> {
     let sum = HEXLOWER.encode(digest(&SHA256, root).as_ref());
-    let directory = data_directory()
-        .ok_or_else(|| Failure::new("this user has no data directory").hint("say where with --store DIR"))?;
-    Ok(directory.join("tuf-client").join(sum.get(..16).unwrap_or(&sum)))
+    Ok(data_directory()?.join("tuf-client").join(sum.get(..16).unwrap_or(&sum)))
 }
 
-fn data_directory() -> Option<PathBuf> {
+pub(crate) fn data_directory() -> Result<PathBuf, Failure> {
     // A relative one must be ignored (XDG base directory specification).
     let absolute = |name: &str| env::var(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    if cfg!(windows) {
-        return absolute("LOCALAPPDATA");
-    }
     let below_home = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
-    absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(below_home)))
+    let directory = match cfg!(windows) {
+        true => absolute("LOCALAPPDATA"),
+        false => absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(below_home))),
+    };
+    directory
+        .ok_or_else(|| Failure::new("this user has no data directory").hint("say where with --store DIR"))
 }

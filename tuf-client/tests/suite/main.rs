@@ -6,8 +6,10 @@ mod cli;
 mod clock;
 mod common;
 #[cfg(feature = "http")]
-mod matrix;
 mod downloads;
 #[cfg(feature = "http")]
+mod matrix;
+#[cfg(feature = "http")]
 mod mirrors;
+mod multi;
 mod paths;

@@ -19,7 +19,7 @@
 //! and downloaded. Everything is async; [`blocking`] is the same for programs without a runtime.
 //!
 //! Features: `http` (the transport for HTTP and HTTPS), `blocking`, `proxy` (the verifying proxy for pip
-//! and uv), `cli` (the binary). An installer takes `default-features = false, features = ["http"]`.
+//! and uv), `cli` (the binary), `ml-dsa` (ML-DSA keys; needs a C compiler; never a default). An installer takes `default-features = false, features = ["http"]`.
 
 pub mod audit;
 #[cfg(feature = "blocking")]

@@ -1,4 +1,7 @@
-//! The only module that knows the cryptographic provider (ring).
+//! The only module that knows the cryptographic providers: ring, and aws-lc-rs for ML-DSA.
+
+#[cfg(feature = "ml-dsa")]
+pub(crate) mod ml_dsa;
 
 use der::asn1::{BitStringRef, ObjectIdentifier, UintRef};
 use der::pem::LineEnding;
@@ -27,6 +30,10 @@ pub(crate) fn verify(key: &PublicKey, message: &[u8], sig: &[u8]) -> bool {
                 message,
                 sig,
             )
+        }
+        #[cfg(feature = "ml-dsa")]
+        PublicKey::MlDsa44(_) | PublicKey::MlDsa65(_) | PublicKey::MlDsa87(_) => {
+            return ml_dsa::ParameterSet::of(key).is_some_and(|(set, key)| set.verify(key, message, sig));
         }
     }
     .is_ok()
@@ -67,6 +74,9 @@ pub(crate) fn from_pem(pem: &str) -> Option<PublicKey> {
                 exponent: exponent.as_bytes().into(),
             })
         }
+        #[cfg(feature = "ml-dsa")]
+        oid => ml_dsa::from_spki(oid, info.algorithm.parameters.is_some(), bits),
+        #[cfg(not(feature = "ml-dsa"))]
         _ => None,
     }
 }
@@ -84,6 +94,11 @@ fn encode(key: &PublicKey) -> Option<String> {
         PublicKey::Rsa { modulus, exponent } => {
             let body = [UintRef::new(modulus).ok()?, UintRef::new(exponent).ok()?].to_vec();
             (RSA_ENCRYPTION, None, body.to_der().ok()?)
+        }
+        #[cfg(feature = "ml-dsa")]
+        PublicKey::MlDsa44(_) | PublicKey::MlDsa65(_) | PublicKey::MlDsa87(_) => {
+            let (set, key) = ml_dsa::ParameterSet::of(key)?;
+            (set.oid, None, key.to_vec())
         }
     };
     let parameters = match (&curve, oid) {

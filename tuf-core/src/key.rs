@@ -1,4 +1,4 @@
-//! Public keys: ed25519, ECDSA P-256 and P-384, RSA-PSS-SHA256 (spec 4.2).
+//! Public keys: ed25519, ECDSA P-256 and P-384, RSA-PSS-SHA256 (spec 4.2), ML-DSA with feature `ml-dsa` (TAP 21).
 //!
 //! A key that this program cannot use is carried, never fatal to the file that lists it: a crypto
 //! migration must not break deployed clients. The algorithm comes from the key alone, never from a
@@ -30,6 +30,15 @@ pub enum PublicKey {
         /// e.
         exponent: Box<[u8]>,
     },
+    /// ML-DSA-44 (FIPS 204) over TAP 21's digest: the encoded key, 1,312 bytes.
+    #[cfg(feature = "ml-dsa")]
+    MlDsa44(Box<[u8]>),
+    /// ML-DSA-65: 1,952 bytes.
+    #[cfg(feature = "ml-dsa")]
+    MlDsa65(Box<[u8]>),
+    /// ML-DSA-87: 2,592 bytes.
+    #[cfg(feature = "ml-dsa")]
+    MlDsa87(Box<[u8]>),
 }
 
 /// A public key as metadata lists it.
@@ -53,6 +62,11 @@ impl Key {
             PublicKey::EcdsaP256(_) => ("ecdsa", "ecdsa-sha2-nistp256", crypto::to_pem(public)),
             PublicKey::EcdsaP384(_) => ("ecdsa", "ecdsa-sha2-nistp384", crypto::to_pem(public)),
             PublicKey::Rsa { .. } => ("rsa", "rsassa-pss-sha256", crypto::to_pem(public)),
+            #[cfg(feature = "ml-dsa")]
+            PublicKey::MlDsa44(_) | PublicKey::MlDsa65(_) | PublicKey::MlDsa87(_) => {
+                let scheme = crypto::ml_dsa::ParameterSet::of(public).map_or("", |(set, _)| set.scheme);
+                ("ml-dsa", scheme, crypto::to_pem(public))
+            }
         };
         Self {
             keytype: keytype.to_owned(),
@@ -181,15 +195,20 @@ fn decode(keytype: &str, scheme: &str, value: &str) -> Option<PublicKey> {
                 Some(point) => crypto::ec_point(&point)?,
                 None => crypto::from_pem(value)?,
             };
-            let curve = matches!(public, PublicKey::EcdsaP256(_));
-            if curve != scheme.ends_with("256") || matches!(public, PublicKey::Rsa { .. }) {
-                return None;
+            match public {
+                PublicKey::EcdsaP256(_) if scheme.ends_with("256") => public,
+                PublicKey::EcdsaP384(_) if scheme.ends_with("384") => public,
+                _ => return None,
             }
-            public
         }
         ("rsa", "rsassa-pss-sha256") => {
             crypto::from_pem(value).filter(|key| matches!(key, PublicKey::Rsa { .. }))?
         }
+        // The scheme names set and version together; another version is another scheme, and unknown.
+        #[cfg(feature = "ml-dsa")]
+        ("ml-dsa", scheme) => crypto::from_pem(value).filter(|key| {
+            crypto::ml_dsa::ParameterSet::of(key).is_some_and(|(set, _)| set.scheme == scheme)
+        })?,
         _ => return None,
     };
     Some(public)

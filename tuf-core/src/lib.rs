@@ -3,6 +3,8 @@
 //! This crate reads, verifies, searches and writes TUF metadata. It opens no file and no connection and
 //! reads no clock: bytes and the time are parameters.
 //!
+//! With the feature `ml-dsa` ML-DSA keys (TAP 21) count; it brings aws-lc-rs, which needs a C compiler.
+//!
 //! Which part do I need?
 //!
 //! - A program that downloads: take the crate `tuf-client`, which drives this one.

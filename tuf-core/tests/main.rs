@@ -3,6 +3,7 @@
 mod clock;
 mod hostile;
 mod matrix;
+mod ml_dsa;
 mod mutations;
 mod names;
 mod no_io;

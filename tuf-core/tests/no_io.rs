@@ -17,6 +17,7 @@ fn no_dependency_does_io() {
     for banned in ["tokio", "reqwest", "hyper", "rustls", "tempfile", "mio", "socket2"] {
         assert!(!crates.contains(&banned), "tuf-core depends on {banned}:\n{tree}");
     }
+    assert!(!crates.contains(&"aws-lc-rs"), "only the feature `ml-dsa` brings it:\n{tree}");
 }
 
 #[test]

@@ -20,6 +20,8 @@ enum Signer {
     Ed25519(Ed25519KeyPair),
     Ecdsa(EcdsaKeyPair),
     Rsa(RsaKeyPair),
+    #[cfg(feature = "ml-dsa")]
+    MlDsa(aws_lc_rs::signature::PqdsaKeyPair),
 }
 
 impl Pair {
@@ -63,6 +65,26 @@ impl Pair {
         Rc::new(Self { signer: Signer::Rsa(pair), key: Key::from_public(&public) })
     }
 
+    /// The ML-DSA key of a seed, in one of the sets 44, 65 and 87.
+    #[cfg(feature = "ml-dsa")]
+    pub(crate) fn ml_dsa(set: u32, seed: u8) -> Rc<Self> {
+        use aws_lc_rs::signature::{self, KeyPair as _, PqdsaKeyPair};
+        let algorithm = match set {
+            44 => &signature::ML_DSA_44_SIGNING,
+            65 => &signature::ML_DSA_65_SIGNING,
+            87 => &signature::ML_DSA_87_SIGNING,
+            other => panic!("no ML-DSA-{other}"),
+        };
+        let pair = PqdsaKeyPair::from_seed(algorithm, &[seed; 32]).unwrap();
+        let public = pair.public_key().as_ref().into();
+        let key = Key::from_public(&match set {
+            44 => PublicKey::MlDsa44(public),
+            65 => PublicKey::MlDsa65(public),
+            _ => PublicKey::MlDsa87(public),
+        });
+        Rc::new(Self { signer: Signer::MlDsa(pair), key })
+    }
+
     /// The key ID of the specification.
     pub(crate) fn id(&self) -> String {
         self.key.id().as_str().to_owned()
@@ -72,7 +94,7 @@ impl Pair {
         self.key.to_json().unwrap()
     }
 
-    /// A signature; ECDSA and RSA-PSS make another one every time.
+    /// A signature; all but ed25519 make another one every time.
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &self.signer {
@@ -83,7 +105,25 @@ impl Pair {
                 pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature).unwrap();
                 signature
             }
+            // TAP 21: "tuf", version 1, SHA-512.
+            #[cfg(feature = "ml-dsa")]
+            Signer::MlDsa(pair) => {
+                let digest = ring::digest::digest(&ring::digest::SHA512, message);
+                let signed = [&[0x74, 0x75, 0x66, 0x01], digest.as_ref()].concat();
+                let mut signature = vec![0; pair.algorithm().signature_len()];
+                pair.sign(&signed, &mut signature).unwrap();
+                signature
+            }
         }
+    }
+
+    /// A signature of pure ML-DSA over the message itself, which TAP 21 forbids.
+    #[cfg(feature = "ml-dsa")]
+    pub(crate) fn sign_pure(&self, message: &[u8]) -> Vec<u8> {
+        let Signer::MlDsa(pair) = &self.signer else { panic!("no ML-DSA key") };
+        let mut signature = vec![0; pair.algorithm().signature_len()];
+        pair.sign(message, &mut signature).unwrap();
+        signature
     }
 
     pub(crate) fn sign_hex(&self, message: &[u8]) -> String {

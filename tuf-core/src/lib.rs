@@ -52,6 +52,7 @@ pub mod refresh;
 mod role;
 mod root;
 mod snapshot;
+mod sorted;
 mod target_path;
 mod targets;
 mod timestamp;

@@ -9,6 +9,7 @@ use crate::limits::Limits;
 use crate::metadata::{Header, Metadata, sealed};
 use crate::reader::{Field, FieldError, Reader, required, write_map, write_object};
 use crate::role::TopLevel;
+use crate::sorted::Sorted;
 use crate::target_path::TargetPath;
 
 /// What is signed of one target file.
@@ -65,35 +66,28 @@ impl TargetFile {
 /// The targets of one role, sorted by path. Paths are kept as signed: a name that this program would
 /// not write to disk spoils only itself, not the file that lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetMap(Vec<(Box<str>, TargetFile)>);
+pub struct TargetMap(Sorted<TargetFile>);
 
 impl TargetMap {
     /// The entry for a path.
     #[must_use]
     pub fn get(&self, path: &TargetPath) -> Option<&TargetFile> {
-        let index = self.position(path.as_str()).ok()?;
-        self.0.get(index).map(|(_, file)| file)
+        self.0.get(path.as_str())
     }
 
-    /// Adds or replaces an entry; gives back the one replaced.
+    /// Adds or replaces an entry; gives back the one replaced. For many, [`Extend`] is far cheaper.
     pub fn insert(&mut self, path: &TargetPath, file: TargetFile) -> Option<TargetFile> {
-        match self.position(path.as_str()) {
-            Ok(index) => self.0.get_mut(index).map(|entry| std::mem::replace(&mut entry.1, file)),
-            Err(index) => {
-                self.0.insert(index, (path.as_str().into(), file));
-                None
-            }
-        }
+        self.0.insert(path.as_str(), file)
     }
 
     /// Removes an entry and gives it back.
     pub fn remove(&mut self, path: &TargetPath) -> Option<TargetFile> {
-        self.position(path.as_str()).ok().map(|index| self.0.remove(index).1)
+        self.0.remove(path.as_str())
     }
 
     /// All entries by path, as signed.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &TargetFile)> {
-        self.0.iter().map(|(path, file)| (&**path, file))
+        self.0.iter()
     }
 
     /// The number of targets.
@@ -105,11 +99,22 @@ impl TargetMap {
     /// Whether there is no target.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
+}
 
-    fn position(&self, path: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(name, _)| (**name).cmp(path))
+/// Adds or replaces many entries, in any order; of two for one path the later one counts.
+impl Extend<(TargetPath, TargetFile)> for TargetMap {
+    fn extend<T: IntoIterator<Item = (TargetPath, TargetFile)>>(&mut self, entries: T) {
+        self.0.extend(entries.into_iter().map(|(path, file)| (path.as_str().into(), file)));
+    }
+}
+
+impl FromIterator<(TargetPath, TargetFile)> for TargetMap {
+    fn from_iter<T: IntoIterator<Item = (TargetPath, TargetFile)>>(entries: T) -> Self {
+        let mut map = Self::default();
+        map.extend(entries);
+        map
     }
 }
 
@@ -168,7 +173,7 @@ impl sealed::Sealed for Targets {
                     entries.push((Box::from(&*path), TargetFile::read(reader)?));
                     Ok(())
                 })?;
-                parts.0 = Some(TargetMap(entries));
+                parts.0 = Some(TargetMap(Sorted::from_canonical(entries)));
             }
             "delegations" => parts.1 = Some(Delegations::read(reader, limits)?),
             _ => return Ok(false),

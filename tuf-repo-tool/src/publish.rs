@@ -264,14 +264,16 @@ impl<'a> Transaction<'a> {
             Some(count) => HashBins::new(count).unwrap_or_else(|_| HashBins::for_targets(count.into())),
             None => HashBins::for_targets(count),
         };
-        let mut values: BTreeMap<RoleName, Targets> =
-            bins.roles().map(|(role, _)| (role, Targets::new(self.now))).collect();
+        let mut parts: BTreeMap<RoleName, Vec<_>> =
+            bins.roles().map(|(role, _)| (role, Vec::new())).collect();
         for (path, file) in changes.iter() {
-            if let Some(value) = values.get_mut(&bins.role_of(path)) {
-                self.apply(value, [(path, file)]);
+            if let Some(part) = parts.get_mut(&bins.role_of(path)) {
+                part.push((path, file));
             }
         }
-        for (role, value) in values {
+        for (role, part) in parts {
+            let mut value = Targets::new(self.now);
+            self.apply(&mut value, part);
             self.sign_targets(&role, RoleKind::BinN, value)?;
         }
 
@@ -294,22 +296,18 @@ impl<'a> Transaction<'a> {
         value: &mut Targets,
         changes: impl IntoIterator<Item = (&'c TargetPath, Option<&'c TargetFile>)>,
     ) -> bool {
-        let mut changed = false;
+        let (mut set, mut removed) = (Vec::new(), 0);
         for (path, file) in changes {
-            let before = match file {
-                Some(file) => value.targets.insert(path, file.clone()),
-                None => value.targets.remove(path),
-            };
-            if before.as_ref() == file {
-                continue;
-            }
-            changed = true;
-            if file.is_some() {
-                self.summary.set += 1;
-            } else {
-                self.summary.removed += 1;
+            match file {
+                Some(file) if value.targets.get(path) == Some(file) => {}
+                Some(file) => set.push((path.clone(), file.clone())),
+                None => removed += usize::from(value.targets.remove(path).is_some()),
             }
         }
+        let changed = !set.is_empty() || removed > 0;
+        self.summary.set += set.len();
+        self.summary.removed += removed;
+        value.targets.extend(set);
         changed
     }
 

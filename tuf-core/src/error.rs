@@ -133,6 +133,9 @@ pub enum ErrorKind {
         /// The role that was asked.
         delegator: RoleName,
     },
+    /// A role that was verified under another snapshot was handed in; roles of two snapshots must not be put together.
+    #[error("{0} was verified under another snapshot than the one it was given for")]
+    OtherSnapshot(RoleName),
     /// A role that an earlier snapshot listed is gone (spec 5.5.5).
     #[error("snapshot {snapshot} no longer lists {missing:?}, which an earlier one did")]
     RoleRemoved {
@@ -234,7 +237,9 @@ impl Error {
             ErrorKind::Limit { .. } => Attack::EndlessData,
             // Spec 5.3.5: another root than the next one.
             ErrorKind::Version { .. } if self.is_about_root() => Attack::Rollback,
-            ErrorKind::NotInSnapshot { .. } | ErrorKind::Version { .. } => Attack::MixAndMatch,
+            ErrorKind::NotInSnapshot { .. } | ErrorKind::OtherSnapshot(_) | ErrorKind::Version { .. } => {
+                Attack::MixAndMatch
+            }
             ErrorKind::Rollback { .. } | ErrorKind::RoleRemoved { .. } => Attack::Rollback,
             ErrorKind::Missing(_) | ErrorKind::SpecVersion(_) => return None,
         })
@@ -271,6 +276,9 @@ impl Error {
             }
             ErrorKind::Missing(_) => "the mirror is incomplete: try again in a moment, or tell its operator",
             ErrorKind::SpecVersion(_) => "use a newer version of this program",
+            ErrorKind::OtherSnapshot(_) => {
+                "the calling program mixes two updates: it has to take the delegating role from the update it asks"
+            }
             _ => {
                 "the file is not what the repository's operator published, or was made by a faulty tool: tell its operator"
             }

@@ -330,6 +330,23 @@ fn a_role_given_in_the_place_of_another_is_not_looked_into() {
     assert!(matches!(search.step(), SearchStep::Role { role, .. } if role.as_str() == "A"));
 }
 
+#[test]
+fn roles_of_two_snapshots_are_not_put_together() {
+    let repo = graph(&owned(&[("targets", "A", "*", false), ("A", "B", "*", false)]), &["B".into()]);
+    let [old, new] = [(); 2].map(|()| repo.client().trusts(&repo.files));
+    let bytes = |name: &str| &repo.files[&format!("1.{name}.json")];
+    let a = old.delegated(old.targets(), &role("A"), bytes("A")).unwrap();
+    assert!(old.clone().delegated(&a, &role("B"), bytes("B")).is_ok(), "a clone is the same set");
+    for (delegator, name) in [(old.targets(), "A"), (&a, "B")] {
+        let error = new.delegated(delegator, &role(name), bytes(name)).unwrap_err();
+        assert_refused(&error, Want("OtherSnapshot", name, Some("mix-and-match")), name);
+    }
+    let mut search = Search::new(new, TargetPath::new("f").unwrap());
+    let error = search.give_trusted(&a).unwrap_err();
+    assert_refused(&error, Want("OtherSnapshot", "A", Some("mix-and-match")), "a search");
+    assert!(matches!(search.step(), SearchStep::Role { role, .. } if role.as_str() == "A"), "still wanted");
+}
+
 /// The specification's words as recursion. `Err` ends the search: `true` where more than 32 roles would be asked.
 fn naive(
     edges: &[(String, String, String, bool)],

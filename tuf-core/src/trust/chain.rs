@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::verify::{Authentic, Authority, Trusted};
+use super::verify::{Authentic, Authority, SnapshotId, Trusted};
 use crate::envelope::Envelope;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -252,7 +252,7 @@ impl FreshTimestamp {
             not_other(&snapshot, seen, &self.root.limits)?;
         }
         let snapshot = fresh(snapshot, self.root.now)?;
-        Ok(FreshSnapshot { timestamp: self.clone(), snapshot })
+        Ok(FreshSnapshot { timestamp: self.clone(), snapshot, id: SnapshotId::default() })
     }
 }
 
@@ -261,6 +261,7 @@ impl FreshTimestamp {
 pub struct FreshSnapshot {
     timestamp: FreshTimestamp,
     snapshot: Trusted<Snapshot>,
+    id: SnapshotId,
 }
 
 impl FreshSnapshot {
@@ -300,7 +301,7 @@ impl FreshSnapshot {
         let targets: Authentic<Targets> =
             by.verify(role, &envelope(bytes, role, &root.limits)?, &root.limits)?;
         same_version(&targets, meta.version)?;
-        fresh(targets, root.now)
+        Ok(fresh(targets, root.now)?.under(&self.id))
     }
 }
 
@@ -357,11 +358,17 @@ impl TrustedSet {
         &self.snapshot.timestamp.root.limits
     }
 
-    /// Accepts a delegated targets role on the word of `delegator` (spec 5.6.7.1). The result holds for
-    /// this delegator only: another one may name other keys.
+    /// # Errors
+    /// [`ErrorKind::OtherSnapshot`] for a role that was not verified in this set.
+    pub(super) fn must_have(&self, role: &Trusted<Targets>) -> Result<(), Error> {
+        role.must_be_under(&self.snapshot.id)
+    }
+
+    /// Accepts a delegated targets role on the word of `delegator` (spec 5.6.7.1), which must have been verified in
+    /// this set. The result holds for this delegator only: another one may name other keys.
     ///
     /// # Errors
-    /// [`ErrorKind::NotDelegated`], [`ErrorKind::NotInSnapshot`], [`ErrorKind::Length`],
+    /// [`ErrorKind::OtherSnapshot`], [`ErrorKind::NotDelegated`], [`ErrorKind::NotInSnapshot`], [`ErrorKind::Length`],
     /// [`ErrorKind::Hash`], [`ErrorKind::Threshold`], [`ErrorKind::Version`], [`ErrorKind::Expired`].
     pub fn delegated(
         &self,
@@ -369,6 +376,7 @@ impl TrustedSet {
         role: &RoleName,
         bytes: &Arc<[u8]>,
     ) -> Result<Trusted<Targets>, Error> {
+        self.must_have(delegator).map_err(|error| error.in_role(role))?;
         let delegations = delegator.delegations.as_ref();
         let keys = delegations.and_then(|delegations| Some((delegations, delegations.role_keys(role)?)));
         let (delegations, role_keys) = keys.ok_or_else(|| {

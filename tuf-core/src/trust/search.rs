@@ -86,14 +86,15 @@ impl Search {
     /// Takes a role that was verified before, for the same delegator in the same set.
     ///
     /// # Errors
-    /// [`ErrorKind::NotDelegated`] for another role than [`Search::step`] named; [`ErrorKind::Limit`] if
-    /// too many roles would follow.
+    /// [`ErrorKind::NotDelegated`] for another role than [`Search::step`] named; [`ErrorKind::OtherSnapshot`] for one
+    /// verified in another set; [`ErrorKind::Limit`] if too many roles would follow.
     pub fn give_trusted(&mut self, role: &Trusted<Targets>) -> Result<(), Error> {
         let Some((delegator, name)) = self.pending.last() else { return Ok(()) };
         if name != role.role_name() {
             let kind = ErrorKind::NotDelegated { delegator: delegator.role_name().clone() };
             return Err(Error::new(kind).in_role(role.role_name()));
         }
+        self.set.must_have(role).map_err(|error| error.in_role(name))?;
         self.visited.insert((delegator.role_name().clone(), name.clone()));
         self.pending.pop();
         self.look_into(role);

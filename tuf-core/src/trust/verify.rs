@@ -179,11 +179,32 @@ impl<T: Metadata> fmt::Debug for Authentic<T> {
 /// tuf_core::trust::Trusted::new(authentic);
 /// # }
 /// ```
-pub struct Trusted<T>(Authentic<T>);
+pub struct Trusted<T> {
+    authentic: Authentic<T>,
+    /// The snapshot under which a targets role was verified; roles above it have none.
+    snapshot: Option<SnapshotId>,
+}
+
+/// Which snapshot it was: equal to itself and its clones only.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SnapshotId(Arc<()>);
 
 impl<T> Trusted<T> {
     pub(super) const fn new(authentic: Authentic<T>) -> Self {
-        Self(authentic)
+        Self { authentic, snapshot: None }
+    }
+
+    pub(super) fn under(self, snapshot: &SnapshotId) -> Self {
+        Self { snapshot: Some(snapshot.clone()), ..self }
+    }
+
+    /// # Errors
+    /// [`ErrorKind::OtherSnapshot`] if this was not verified under that snapshot.
+    pub(super) fn must_be_under(&self, snapshot: &SnapshotId) -> Result<(), Error> {
+        match &self.snapshot {
+            Some(own) if Arc::ptr_eq(&own.0, &snapshot.0) => Ok(()),
+            _ => Err(Error::new(ErrorKind::OtherSnapshot(self.role_name().clone()))),
+        }
     }
 }
 
@@ -191,18 +212,18 @@ impl<T> Deref for Trusted<T> {
     type Target = Authentic<T>;
 
     fn deref(&self) -> &Authentic<T> {
-        &self.0
+        &self.authentic
     }
 }
 
 impl<T> Clone for Trusted<T> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { authentic: self.authentic.clone(), snapshot: self.snapshot.clone() }
     }
 }
 
 impl<T: Metadata> fmt::Debug for Trusted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.authentic.fmt(f)
     }
 }

@@ -47,14 +47,15 @@ pub struct BadSignature {
 }
 
 impl<T: Metadata> Draft<T> {
-    /// A draft of a value, without signatures.
+    /// A draft of a value, without signatures. If the value is the next version of a file, unknown fields in `signed`
+    /// come with it; those beside `signed` do not: nobody signed them, and they were about the version they came with.
     #[must_use]
     pub fn new(value: T) -> Self {
         let payload = metadata::write(&value);
         Self { value, payload, signatures: Vec::new(), extra: Extra::new() }
     }
 
-    /// A file that exists already, with its signatures, to add others.
+    /// A file that exists already, with its signatures and all its unknown fields, to add other signatures.
     ///
     /// # Errors
     /// What is wrong with the file. Signatures are not checked.
@@ -109,7 +110,7 @@ impl<T: Metadata> Draft<T> {
 }
 
 /// Reads metadata without checking any signature: for editing what one is about to sign, and for
-/// looking at files.
+/// looking at files. To add a signature to a file as it is, take [`Draft::reopen`].
 ///
 /// # Errors
 /// What is wrong with the file.

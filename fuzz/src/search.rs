@@ -25,7 +25,7 @@ const SCOPES: [(&str, bool); 8] = [
     // The path's SHA-256 starts with 16d26105.
     (r#""path_hash_prefixes":["00","16d2"]"#, true),
     (r#""path_hash_prefixes":["1"]"#, true),
-    (r#""path_hash_prefixes":["16e",""]"#, false),
+    (r#""path_hash_prefixes":["16e",""]"#, true),
 ];
 
 static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::new(9));

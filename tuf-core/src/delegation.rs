@@ -20,7 +20,8 @@ use crate::target_path::TargetPath;
 pub enum Scope {
     /// Paths that match one of these patterns; see [`crate::pattern`].
     Paths(Vec<String>),
-    /// Paths whose SHA-256, in hex, starts with one of these prefixes.
+    /// Paths whose SHA-256, in lower-case hex, starts with one of these prefixes. The empty one is a prefix of all:
+    /// were it of none, a role put before others to shadow them would be passed over.
     PathHashPrefixes(Vec<String>),
 }
 
@@ -36,7 +37,7 @@ impl Scope {
 }
 
 fn covers_digest(prefixes: &[String], digest: &str) -> bool {
-    prefixes.iter().any(|prefix| !prefix.is_empty() && digest.starts_with(prefix.as_str()))
+    prefixes.iter().any(|prefix| digest.starts_with(prefix.as_str()))
 }
 
 /// One delegated role.
@@ -90,7 +91,9 @@ impl Delegation {
             name: required(name, "name")?,
             // `terminating` and the scope are fields of their own; what is left is unknown.
             keys: keys.finish(Extra::new())?,
-            terminating: required(terminating, "terminating")?,
+            // An example of the specification (4.5) has none. Nothing else ever meant that the search ends here, and who
+            // is without the delegator's keys cannot take the field away.
+            terminating: terminating.unwrap_or(false),
             scope,
             extra,
         })

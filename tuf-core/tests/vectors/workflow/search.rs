@@ -68,6 +68,30 @@ fn delegations() -> Vec<Row> {
             Target(FIRST, None),
         ),
         (
+            "delegation-without-terminating",
+            "4.5",
+            "the first delegation does not say whether it terminates, as in an example of the specification: it does not",
+            |case| {
+                second_delegation(case, false, false, false);
+                case.repo.delegations()["roles"][0].as_object_mut().unwrap().remove("terminating");
+                case.repo.publish();
+            },
+            Target(FIRST, Some("other")),
+        ),
+        (
+            "delegation-empty-hash-prefix",
+            "4.5",
+            "the empty string is a prefix of every digest: the first delegation covers the path, and terminates",
+            |case| {
+                second_delegation(case, false, true, false);
+                let first = case.repo.delegations()["roles"][0].as_object_mut().unwrap();
+                first.remove("paths");
+                first.insert("path_hash_prefixes".into(), json!([""]));
+                case.repo.publish();
+            },
+            Target(FIRST, None),
+        ),
+        (
             "delegation-cycle",
             "5.6.7.1",
             "a role that delegates to itself",

@@ -137,7 +137,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How much is read at most.
+    /// How much is read at most, and whether key IDs are recalculated ([`Limits::strict_key_ids`]).
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

@@ -105,7 +105,15 @@ pub(crate) fn at_most(count: usize, limit: usize, what: &'static str) -> Result<
 pub(crate) fn read_keys(reader: &mut Reader<'_>, limits: &Limits) -> Result<Keys, FieldError> {
     let mut keys = Keys::new();
     reader.object(|id, reader| {
-        keys.insert(KeyId::new(&id), Key::read(reader)?);
+        let key = Key::read(reader)?;
+        let id = KeyId::new(&id);
+        if limits.strict_key_ids && key.id() != id {
+            return Err(FieldError::new(
+                format!("the key's SHA-256, {}, as its ID (strict key IDs)", key.id()),
+                id,
+            ));
+        }
+        keys.insert(id, key);
         at_most(keys.len(), limits.keys, "keys")
     })?;
     Ok(keys)

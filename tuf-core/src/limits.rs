@@ -1,4 +1,4 @@
-//! How much of anything a repository may send.
+//! How much of anything a repository may send, and how strictly it is read.
 //!
 //! Byte limits stop endless data; counts stop small files that cost much work. Every default says
 //! where it comes from.
@@ -33,6 +33,9 @@ pub struct Limits {
     pub json_depth: u32,
     /// Path patterns or hash prefixes of one delegation: 65,536 prefixes of four digits.
     pub patterns: usize,
+    /// Refuse a file that lists a key under another ID than [`Key::id`](crate::Key::id), the SHA-256 of the key (spec
+    /// 4.3). Off, as in every client in use: IDs are opaque (TAP 12), and public repositories have others.
+    pub strict_key_ids: bool,
 }
 
 impl Default for Limits {
@@ -49,6 +52,7 @@ impl Default for Limits {
             delegations: 65_536,
             json_depth: 64,
             patterns: 65_536,
+            strict_key_ids: false,
         }
     }
 }

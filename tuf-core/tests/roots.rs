@@ -131,6 +131,41 @@ fn variants_of_a_root_are_judged_alike_whether_pinned_or_followed() {
     }
 }
 
+/// With `strict_key_ids`: the root that is pinned, one that follows, and the keys of delegations.
+#[test]
+fn strict_key_ids_refuse_a_key_under_another_id() {
+    let strict = |mut client: Client, repo: &Repo| {
+        client.limits.strict_key_ids = true;
+        client.get(&repo.files, "d/x.txt").0
+    };
+    let mut repo = Repo::new();
+    // Extra fields are part of the key, and of its ID.
+    let mut extra = Pair::ed(9).json();
+    extra["x"] = json!(1);
+    let id = sha256(canonical(&extra).as_bytes());
+    repo.get("root")["keys"][id] = extra;
+    repo.publish();
+    let first = repo.client();
+    assert!(strict(first.clone(), &repo).unwrap().is_some(), "IDs of the specification");
+
+    repo.bump("root");
+    opaque_ids(&mut repo);
+    repo.publish();
+    for client in [repo.client(), first.clone()] {
+        assert!(client.clone().get(&repo.files, "d/x.txt").0.unwrap().is_some(), "by default IDs are opaque");
+        let error = strict(client, &repo).unwrap_err();
+        assert_refused(&error, Want("Field", "root", Some("arbitrary-software")), "root");
+        assert!(error.to_string().contains(&Pair::ed(10).id()), "{error}");
+    }
+
+    let mut repo = Repo::new();
+    let keys = &mut repo.delegations()["keys"];
+    keys["another"] = Pair::ed(9).json();
+    repo.publish();
+    let error = strict(repo.client(), &repo).unwrap_err();
+    assert_refused(&error, Want("Field", "targets", Some("arbitrary-software")), "delegations");
+}
+
 #[test]
 fn a_repeated_key_id_in_signatures_refuses_the_file() {
     let mut repo = Repo::new();

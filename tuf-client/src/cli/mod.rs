@@ -82,6 +82,9 @@ struct Global {
     /// The trusted roots of the map's repositories, each at DIR/NAME/root.json [default: beside the map]
     #[arg(long, global = true, value_name = "DIR")]
     roots: Option<PathBuf>,
+    /// Refuse metadata with a key under another ID than its SHA-256 (many repositories have such)
+    #[arg(long, global = true)]
+    strict_key_ids: bool,
     /// Print one JSON document
     #[arg(long, global = true)]
     json: bool,

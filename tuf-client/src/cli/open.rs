@@ -39,7 +39,10 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
     let first = store.url().clone();
     let mirrors: Vec<Url> = urls(global)?.into_iter().skip(1).collect();
     let all: Vec<Url> = std::iter::once(&first).chain(&mirrors).cloned().collect();
-    let mut builder = Client::builder(store.root(), first).transport(transport(global, &all)?).store(store);
+    let mut limits = Limits::default();
+    limits.strict_key_ids = global.strict_key_ids;
+    let mut builder =
+        Client::builder(store.root(), first).limits(limits).transport(transport(global, &all)?).store(store);
     if let Some(directory) = &global.cache {
         builder = builder.cache(TargetCache::new(directory));
     }

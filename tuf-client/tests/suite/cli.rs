@@ -278,6 +278,30 @@ fn inspect_says_what_a_file_says() {
 }
 
 #[test]
+fn strict_key_ids_are_asked_for() {
+    let setup = Setup::new();
+    let vector = include_str!("../../../test-vectors/workflow/keyid-not-a-hash.json");
+    let vector: Value = serde_json::from_str(vector).unwrap();
+    let write = |name: &str, content: &Value| {
+        let path = setup.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        tuf_client::durable::write_atomic(&path, content.as_str().unwrap().as_bytes()).unwrap();
+    };
+    for (name, content) in vector["files"].as_object().unwrap() {
+        write(&format!("opaque/metadata/{name}"), content);
+    }
+    write("opaque.json", &vector["pinned_root"]);
+    let (root, url) = (setup.text("opaque.json"), setup.text("opaque"));
+    let refresh =
+        |options: &[&str]| setup.run(&[&["--root", &root, "--url", &url, "refresh"], options].concat());
+    code(&refresh(&[]), 0);
+    let refused = refresh(&["--strict-key-ids"]);
+    code(&refused, 4);
+    assert!(stderr(&refused).contains("strict key IDs"), "{}", stderr(&refused));
+    code(&setup.with_root(&["--strict-key-ids", "refresh"]), 0);
+}
+
+#[test]
 fn colour_and_a_closed_pipe() {
     let setup = Setup::new();
     assert!(stderr(&setup.run(&["--color", "always", "refresh"])).contains('\u{1b}'));

@@ -243,6 +243,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_needs_its_type_its_scheme_and_its_value() {
+        let whole = serde_json::json!({"keytype": "k", "scheme": "s", "keyval": {"public": "x"}});
+        Key::from_json(&whole).unwrap();
+        for field in ["keytype", "scheme", "keyval"] {
+            let mut part = whole.clone();
+            part.as_object_mut().unwrap().remove(field);
+            let error = Key::from_json(&part).unwrap_err();
+            assert!(error.to_string().contains(field), "{error}");
+        }
+    }
+
+    #[test]
     fn a_scheme_of_another_curve_is_unusable() {
         let public = crypto::ec_point(&[&[4][..], &[1; 64]].concat()).unwrap();
         let key = Key::from_public(&public);

@@ -1,5 +1,5 @@
 //! What a person would otherwise type: `cargo xtask test` runs everything CI runs, `cargo xtask figures`
-//! prints the figures of the workspace, `cargo xtask requirements` checks the table of requirements,
+//! prints the figures of the workspace, `cargo xtask requirements` checks the table of requirements and writes its page,
 //! `cargo xtask fuzz` fuzzes.
 
 mod figures;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask test | requirements | figures | fuzz
   test          format, lints, all tests, requirements, documentation, dependency policy: what CI runs
-  requirements  every requirement in specs/requirements.toml has code and a test
+  requirements  every requirement in specs/requirements.toml has code and a test; writes specs/requirements.md
   figures       crate counts, lines and binary sizes
   fuzz          each target of fuzz/ for 10 s: fuzz [--seconds N] [TARGET...]";
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         arguments.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
     let result = match command.map(String::as_str) {
         Some("test") => test::run(),
-        Some("requirements") => requirements::run(),
+        Some("requirements") => requirements::run(requirements::Page::Write),
         Some("figures") => figures::run_figures(),
         Some("fuzz") => fuzz::run(rest),
         _ => Err(Failed(USAGE.to_owned())),

@@ -1,5 +1,5 @@
 //! `cargo xtask requirements`: every line of `specs/requirements.toml` names code that is there and a test that
-//! is there, or says why it has none.
+//! is there, or says why it has none; and `specs/requirements.md` is that table, to be read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,8 +10,18 @@ use super::Failed;
 use super::tools::{cargo_tool, output, print};
 
 const FILE: &str = "specs/requirements.toml";
+const PAGE: &str = "specs/requirements.md";
 
-pub(crate) fn run() -> Result<(), Failed> {
+/// What is done with the page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Page {
+    /// It is written.
+    Write,
+    /// It has to be what would be written.
+    Check,
+}
+
+pub(crate) fn run(page: Page) -> Result<(), Failed> {
     let text = std::fs::read_to_string(FILE).map_err(|error| Failed(format!("{FILE}: {error}")))?;
     let table: Table = text.parse().map_err(|error| Failed(format!("{FILE}: {error}")))?;
     let list = table.get("requirement").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -24,7 +34,7 @@ pub(crate) fn run() -> Result<(), Failed> {
 
     let mut problems = Vec::new();
     let mut ids = BTreeSet::new();
-    let mut without = 0_usize;
+    let (mut without, mut clauses) = (0_usize, 0);
     for requirement in list.iter().filter_map(Value::as_table) {
         let id = text_of(requirement, "id");
         let mut problem = |what: String| problems.push(format!("{id}: {what}"));
@@ -34,6 +44,7 @@ pub(crate) fn run() -> Result<(), Failed> {
         for field in ["section", "says"].iter().filter(|field| text_of(requirement, field).is_empty()) {
             problem(format!("no `{field}`"));
         }
+        clauses += requirement.get("clauses").and_then(Value::as_integer).unwrap_or_default();
         let [code, named] = ["code", "tests"].map(|field| list_of(requirement, field));
         if !text_of(requirement, "not_applicable").is_empty() {
             without += 1;
@@ -45,15 +56,64 @@ pub(crate) fn run() -> Result<(), Failed> {
         }
         code.iter().filter_map(|place| missing(place)).for_each(problem);
     }
+    let wanted = table.get("clauses_in_specification").and_then(Value::as_integer).unwrap_or_default();
     print(&format!(
-        "{} requirements: {} with code and tests, {without} that do not apply or are not met, with the reason",
+        "{} requirements: {} with code and tests, {without} that do not apply or are not met, with the reason; \
+         {clauses} of the specification's {wanted} clauses",
         list.len(),
         list.len() - without
     ));
+    if clauses != wanted {
+        problems.push(format!("`clauses` come to {clauses}, and the specification has {wanted}"));
+    }
     if list.is_empty() || !problems.is_empty() {
         return Err(Failed(format!("{FILE}:\n  {}", problems.join("\n  "))));
     }
-    Ok(())
+    let text = render(list);
+    match page {
+        Page::Write => write(&text),
+        Page::Check if std::fs::read_to_string(PAGE).is_ok_and(|found| found == text) => Ok(()),
+        Page::Check => {
+            Err(Failed(format!("{PAGE} is not what {FILE} says: type `cargo xtask requirements`")))
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a generated page: half of it is written again")]
+fn write(text: &str) -> Result<(), Failed> {
+    std::fs::write(PAGE, text).map_err(|error| Failed(format!("{PAGE}: {error}")))
+}
+
+/// The page: a table for each section, in the order of the file.
+fn render(list: &[Value]) -> String {
+    let mut out = "# Requirements\n\nEvery MUST, MUST NOT, SHALL and REQUIRED of the TUF specification 1.0.34 and those of \
+                   PEP 458 that concern what is built, in our words: where the code is, and which tests fail without it. Where \
+                   there is none, or where we do otherwise, the reason.\n\nGenerated from \
+                   [requirements.toml](requirements.toml) by `cargo xtask requirements`; change that file.\n"
+        .to_owned();
+    let mut last = "";
+    for requirement in list.iter().filter_map(Value::as_table) {
+        let section = text_of(requirement, "section");
+        if section != last {
+            out += &format!("\n## {section}\n\n| Requirement | Code | Tests |\n|---|---|---|\n");
+            last = section;
+        }
+        let code: Vec<String> = list_of(requirement, "code")
+            .iter()
+            .filter_map(|place| place.split_once(": "))
+            .map(|(path, symbol)| format!("[`{symbol}`](../{path})"))
+            .collect();
+        let tests: Vec<String> =
+            list_of(requirement, "tests").iter().map(|test| format!("`{test}`")).collect();
+        let mut says = text_of(requirement, "says").to_owned();
+        let reason = text_of(requirement, "not_applicable");
+        if !reason.is_empty() {
+            says += &format!(" *{reason}*");
+        }
+        let cells = [says, code.join("<br>"), tests.join("<br>")].map(|cell| cell.replace('|', "\\|"));
+        out += &format!("| {} |\n", cells.join(" | "));
+    }
+    out
 }
 
 /// What is wrong with `path: Type::name`: the file must be there, and every part of the name in it.

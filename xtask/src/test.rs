@@ -47,7 +47,7 @@ pub(crate) fn run() -> Result<(), Failed> {
         "0.9.143",
         &["run", "--workspace", "--locked", "--no-fail-fast"],
     )?)?;
-    requirements::run()?;
+    requirements::run(requirements::Page::Check)?;
     tools::run(&mut cargo(&["test", "--workspace", "--doc", "--locked"]))?;
     super::fuzz::seeds()?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);

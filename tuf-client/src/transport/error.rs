@@ -32,7 +32,8 @@ pub enum TransportErrorKind {
     /// The connection or the disk failed.
     #[error("reading failed")]
     Io,
-    /// The file does not exist. Includes 403 (so object stores answer for what is not there) and 410.
+    /// The file does not exist: 404, or 403, as object stores answer for what is not there. Not 410: what is gone was
+    /// there, so that it does not end the chain of roots.
     #[error("not found{}", status.map(|status| format!(" (status {status})")).unwrap_or_default())]
     NotFound {
         /// The HTTP status, if there was one.
@@ -191,6 +192,9 @@ impl TransportError {
             TransportErrorKind::Redirect(_) => "use the URL of the final server",
             TransportErrorKind::Status(401) => {
                 "give credentials: in the URL, in a netrc file, or as TUF_AUTHORIZATION"
+            }
+            TransportErrorKind::Status(410) => {
+                "the file was removed on purpose: ask the repository's operator"
             }
             TransportErrorKind::Status(407) => "give the proxy's user name and password in its URL",
             TransportErrorKind::Status(429 | 500..=599) => {

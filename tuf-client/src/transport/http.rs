@@ -12,7 +12,7 @@ use futures_util::{TryStreamExt, future::BoxFuture};
 use reqwest::{
     Client,
     header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, RANGE, RETRY_AFTER,
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, DATE, HeaderMap, RANGE, RETRY_AFTER,
     },
     redirect,
 };
@@ -30,6 +30,7 @@ use super::{
     Body, Credentials, Pace, SetupError, Transport, TransportError, TransportErrorKind, Waiting,
     error::redact, gzip,
 };
+use crate::clock;
 
 /// In bytes; over HTTP/1 hyper's own limits are as strict.
 const MAX_HEADERS: u32 = 64 * 1024;
@@ -152,7 +153,7 @@ impl HttpTransport {
             },
             (200, [one]) if coding == Coding::Gzip && is_gzip(one) => None,
             (200 | 206, [other, ..]) => Some(TransportErrorKind::ContentEncoding(other.clone())),
-            (status @ (403 | 404 | 410), _) => Some(TransportErrorKind::NotFound { status: Some(status) }),
+            (status @ (403 | 404), _) => Some(TransportErrorKind::NotFound { status: Some(status) }),
             // What the policy refused came as an error; this one names no address that could be followed.
             (301..=303 | 307 | 308, _) => Some(TransportErrorKind::Redirect(NO_ADDRESS.to_owned())),
             (status, _) => Some(TransportErrorKind::Status(status)),
@@ -304,9 +305,18 @@ fn is_gzip(coding: &str) -> bool {
     coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")
 }
 
-/// In seconds; a date is not read, since it would need this machine's clock to be right.
+/// Both forms of RFC 9110, 10.2.3. A date is compared with the server's own, so that this machine's clock may be wrong;
+/// one that has passed means now.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().map(Duration::from_secs).ok()
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let wanted = text(RETRY_AFTER)?;
+    if let Ok(seconds) = wanted.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let until = date(wanted)?;
+    let now = text(DATE).and_then(date).unwrap_or_else(|| clock::now().into());
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 fn classify(url: &Url, error: reqwest::Error, connect_timeout: Duration) -> TransportError {

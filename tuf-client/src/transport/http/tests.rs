@@ -229,6 +229,35 @@ async fn how_long_a_busy_server_wants_to_be_left_alone_is_told() {
 
 const UNIT: Duration = Duration::from_secs(1);
 
+#[test]
+fn a_date_to_come_back_at_is_told_as_a_wait() {
+    let headers = |rows: &[(reqwest::header::HeaderName, &str)]| {
+        rows.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect::<HeaderMap>()
+    };
+    let at = |retry: &str, date: &str| retry_after(&headers(&[(RETRY_AFTER, retry), (DATE, date)]));
+    let now = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let rows = [
+        ("Sun, 06 Nov 1994 08:49:44 GMT", now, Some(7 * UNIT)),
+        // The two old forms.
+        ("Sunday, 06-Nov-94 08:49:44 GMT", now, Some(7 * UNIT)),
+        ("Sun Nov  6 08:49:44 1994", now, Some(7 * UNIT)),
+        ("Sun, 06 Nov 1994 09:49:37 GMT", now, Some(3600 * UNIT)),
+        ("Sun, 06 Nov 1994 08:00:00 GMT", now, Some(Duration::ZERO)),
+        (" 7 ", now, Some(7 * UNIT)),
+        ("-7", now, None),
+        ("soon", now, None),
+        ("99999999999999999999", now, None),
+    ];
+    for (retry, date, expected) in rows {
+        assert_eq!(at(retry, date), expected, "{retry}");
+    }
+    // Without a date of the server, ours counts.
+    assert_eq!(at("Sun, 06 Nov 1994 08:49:44 GMT", "today"), Some(Duration::ZERO));
+    let later = std::time::SystemTime::from(clock::now()) + 1000 * UNIT;
+    let wait = retry_after(&headers(&[(RETRY_AFTER, &httpdate::fmt_http_date(later))])).unwrap();
+    assert!(wait > 900 * UNIT && wait <= 1000 * UNIT, "{wait:?}");
+}
+
 #[tokio::test]
 async fn hostile_answers_are_refused_with_their_reason() {
     let base = server().await;
@@ -238,7 +267,7 @@ async fn hostile_answers_are_refused_with_their_reason() {
     let cases = [
         ("status/403", not_found(403)),
         ("status/404", not_found(404)),
-        ("status/410", not_found(410)),
+        ("status/410", TransportErrorKind::Status(410)),
         ("status/204", TransportErrorKind::Status(204)),
         ("status/206", TransportErrorKind::Status(206)),
         ("status/304", TransportErrorKind::Status(304)),

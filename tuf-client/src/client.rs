@@ -373,8 +373,7 @@ impl Client {
     }
 
     pub(crate) fn refused_from(&self, mirror: &Mirror, name: &str, source: tuf_core::Error) -> Error {
-        let url = mirror.metadata.join(name).unwrap_or_else(|_| mirror.metadata.clone());
-        ErrorKind::Refused { url: redact(&url), source }.into()
+        ErrorKind::Refused { url: mirror.url_of(name), source }.into()
     }
 
     /// A metadata file by its encoded name; `None` if this mirror does not have it.

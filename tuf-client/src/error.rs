@@ -79,6 +79,16 @@ pub enum ErrorKind {
     /// The transport could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// What a mirror served is valid, but another one has a newer version: it is behind, or holds it back.
+    #[error("{url}: stale: version {found}, while another mirror has version {newest}")]
+    Stale {
+        /// The file.
+        url: String,
+        /// The version it served.
+        found: u64,
+        /// The highest version that a mirror served.
+        newest: u64,
+    },
     /// The trusted store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -216,6 +226,9 @@ impl Error {
                     .to_owned(),
             ),
             ErrorKind::TargetNotFound(_) => Some("`tuf-client list` prints what there is".to_owned()),
+            ErrorKind::Stale { .. } => {
+                Some("this mirror is not kept up to date: ask its operator, or leave it out".to_owned())
+            }
             ErrorKind::ViewExpired(_) => Some(
                 "refresh; if that fails, the repository was not renewed in time: ask its operator".to_owned(),
             ),

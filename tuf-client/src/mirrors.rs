@@ -42,6 +42,11 @@ impl Mirror {
         redact(&self.metadata)
     }
 
+    /// Of one of its metadata files, without credentials.
+    pub(crate) fn url_of(&self, name: &str) -> String {
+        redact(&self.metadata.join(name).unwrap_or_else(|_| self.metadata.clone()))
+    }
+
     fn set_fault(&self, fault: Option<String>) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
@@ -240,6 +245,7 @@ impl Client {
 
         let mut valid: Vec<(Arc<Mirror>, Refresh)> = Vec::new();
         let mut absent: Vec<Arc<Mirror>> = Vec::new();
+        let mut older: Vec<(Arc<Mirror>, u64)> = Vec::new();
         let mut end = None;
         while !waiting.is_empty() {
             let next = match end {
@@ -255,7 +261,14 @@ impl Client {
                     let mut trial = refresh.clone();
                     match trial.give(bytes) {
                         Ok(()) => valid.push((mirror, trial)),
-                        Err(source) => asking.blame(&mirror, self.refused_from(&mirror, name, source)),
+                        Err(source) => {
+                            let rollback = match source.kind() {
+                                tuf_core::ErrorKind::Rollback { found, .. } => Some(*found),
+                                _ => None,
+                            };
+                            asking.blame(&mirror, self.refused_from(&mirror, name, source));
+                            older.extend(rollback.map(|found| (mirror, found)));
+                        }
                     }
                 }
                 Err(error) => asking.blame(&mirror, error),
@@ -278,7 +291,7 @@ impl Client {
             }
         }
 
-        if let Some(best) = self.best_of(valid, name) {
+        if let Some(best) = self.best_of(valid, older, name) {
             *refresh = best;
             return Ok(());
         }
@@ -293,18 +306,33 @@ impl Client {
         })
     }
 
-    /// The answer with the highest version, the first of them to come; whoever gave a lower one is blamed for it.
-    fn best_of(&self, valid: Vec<(Arc<Mirror>, Refresh)>, name: &str) -> Option<Refresh> {
-        let floor = valid.iter().filter_map(|(_, trial)| trial.timestamp_version()).max().unwrap_or_default();
+    /// The answer with the highest version, the first of them to come. Whoever gave a lower one, valid or `older` than
+    /// what was trusted before, is stale: as long as one mirror has the newest, nobody is rolled back.
+    fn best_of(
+        &self,
+        valid: Vec<(Arc<Mirror>, Refresh)>,
+        older: Vec<(Arc<Mirror>, u64)>,
+        name: &str,
+    ) -> Option<Refresh> {
+        let newest =
+            valid.iter().filter_map(|(_, trial)| trial.timestamp_version()).max().unwrap_or_default();
+        let stale = |mirror: &Mirror, found| {
+            let kind = ErrorKind::Stale { url: mirror.url_of(name), found, newest };
+            self.copies().blame(mirror, &kind.into());
+        };
         let mut best = None;
         for (mirror, trial) in valid {
             let found = trial.timestamp_version().unwrap_or_default();
-            if found < floor {
-                let stale = tuf_core::ErrorKind::Rollback { floor, found };
-                self.copies().blame(&mirror, &self.refused_from(&mirror, name, stale.into()));
+            if found < newest {
+                stale(&mirror, found);
             } else if best.is_none() {
                 self.copies().served(&mirror);
                 best = Some(trial);
+            }
+        }
+        if best.is_some() {
+            for (mirror, found) in older {
+                stale(&mirror, found);
             }
         }
         best

@@ -6,13 +6,14 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tuf_client::store::FsStore;
 use tuf_client::transport::{
     Body, HttpOptions, HttpTransport, Retry, SchemeTransport, Transport, TransportError, TransportErrorKind,
 };
 use tuf_client::{Client, ClientBuilder, Error, ErrorKind, TargetPath, View};
 use url::Url;
 
-use crate::common::{Files, Repo};
+use crate::common::{Files, MapTransport, Repo};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -248,10 +249,41 @@ async fn the_highest_valid_timestamp_wins_even_if_it_comes_last() {
     let client = setup.client().await.build().unwrap();
     assert_eq!(client.refresh().await.unwrap().trusted().timestamp().header.version, 2);
     let faults: Vec<_> = client.mirrors().into_iter().map(|mirror| mirror.fault).collect();
-    assert!(faults[0].as_ref().unwrap().contains("rollback") && faults[2].is_none(), "{faults:?}");
+    for fault in &faults[..2] {
+        let fault = fault.as_ref().unwrap();
+        assert!(
+            fault.ends_with("timestamp.json: stale: version 1, while another mirror has version 2"),
+            "{fault}"
+        );
+    }
+    assert_eq!(faults[2], None);
     // Unless it comes too late.
     let client = setup.client().await.mirror_grace(Duration::from_millis(1)).build().unwrap();
     assert_eq!(client.refresh().await.unwrap().trusted().timestamp().header.version, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_what_was_trusted_before_a_mirror_is_stale_if_another_is_not_and_else_rolls_back() {
+    let directory = tempfile::tempdir().unwrap();
+    for (good, expected) in [(2, "stale: version 1"), (0, "older than 2, which was trusted before")] {
+        let setup = (0..3).fold(Setup::new(), |setup, at| match good {
+            2 if at == 2 => setup,
+            _ => setup.bad(at, "metadata/timestamp.json", Stale),
+        });
+        let root = setup.old["metadata/1.root.json"].clone();
+        let store =
+            || FsStore::init(directory.path(), &root, &"https://index.example/".parse().unwrap()).unwrap();
+        // What was trusted before.
+        let trusted = Client::builder(root.clone(), "https://index.example/".parse().unwrap())
+            .transport(MapTransport(Arc::clone(&setup.new)))
+            .store(store());
+        trusted.build().unwrap().refresh().await.unwrap();
+        let client = setup.client().await.store(store()).build().unwrap();
+        assert_eq!(client.refresh().await.is_ok(), good == 2);
+        for status in &client.mirrors()[..2] {
+            assert!(status.fault.as_ref().unwrap().contains(expected), "{status:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

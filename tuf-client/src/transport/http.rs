@@ -47,7 +47,7 @@ pub struct HttpOptions {
     pub connect_timeout: Duration,
     /// What to present to whom, besides the user info of URLs. Default: nothing.
     pub credentials: Credentials,
-    /// Longest waits and minimum rate of every response. Default: [`Pace::default`].
+    /// Longest waits and minimum rate of every response. Default: [`Pace::one_try`].
     pub pace: Pace,
     /// Whether the system's proxy settings (`HTTPS_PROXY` and so on) apply. Default: yes.
     pub system_proxy: bool,
@@ -61,7 +61,7 @@ impl Default for HttpOptions {
             ca_file: None,
             connect_timeout: Duration::from_secs(10),
             credentials: Credentials::default(),
-            pace: Pace::default(),
+            pace: Pace::one_try(),
             system_proxy: true,
             user_agent: None,
         }

@@ -45,6 +45,13 @@ impl Pace {
         Self { total: Some(Duration::from_secs(60)), ..Self::default() }
     }
 
+    /// For one try of several ([`super::Retry`]): the defaults, but 10 s of silence are enough. Whoever waits 30 s for all
+    /// tries together would else not see the second one of a request that was lost.
+    pub fn one_try() -> Self {
+        let wait = Duration::from_secs(10);
+        Self { headers: wait, idle: wait, ..Self::default() }
+    }
+
     /// Runs a fetch, and later its body, under these limits.
     pub async fn apply(
         &self,

@@ -105,6 +105,8 @@ impl Upstream {
             base.set_path(&format!("{}/", base.path()));
         }
         let mut options = HttpOptions::default();
+        // There is only one try.
+        options.pace = Pace::default();
         options.user_agent = Some(concat!("tuf-repo/", env!("CARGO_PKG_VERSION")).to_owned());
         Ok(Self { base, http: Arc::new(HttpTransport::new(options)?) })
     }

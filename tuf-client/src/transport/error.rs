@@ -260,6 +260,14 @@ pub enum SetupError {
     /// The HTTP client refused its settings.
     #[error("cannot set up the HTTP client")]
     Http(#[source] Box<dyn Error + Send + Sync>),
+    /// A proxy that cannot be used. Its URL, which may have a password, is not told.
+    #[error(
+        "the proxy in {variable} cannot be used: it needs a URL that starts with http, https, socks5h, socks5, socks4a or socks4, with special characters percent-encoded"
+    )]
+    Proxy {
+        /// The variable that names it.
+        variable: &'static str,
+    },
 }
 
 /// The URL as it may be shown: a password or a signed query must not reach a log.

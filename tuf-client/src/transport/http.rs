@@ -9,6 +9,7 @@
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{TryStreamExt, future::BoxFuture};
+use http::Uri;
 use reqwest::{
     Client,
     header::{
@@ -30,11 +31,14 @@ use super::{
     Body, Credentials, Pace, SetupError, Transport, TransportError, TransportErrorKind, Waiting,
     error::redact, gzip,
 };
-use crate::clock;
+use crate::{clock, env};
 
 /// In bytes; over HTTP/1 hyper's own limits are as strict.
 const MAX_HEADERS: u32 = 64 * 1024;
 const MAX_REDIRECTS: usize = 5;
+const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks5h", "socks5", "socks4a", "socks4"];
+const PROXY_VARIABLES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 const NO_ADDRESS: &str = "its address cannot be used";
 
 /// Settings of [`HttpTransport`].
@@ -90,6 +94,9 @@ impl fmt::Debug for HttpTransport {
 
 impl HttpTransport {
     /// Sets up a client. Reads the system's certificate authorities, so make one and keep it.
+    ///
+    /// # Errors
+    /// [`SetupError::CaFile`], [`SetupError::Proxy`] or [`SetupError::Http`].
     pub fn new(options: HttpOptions) -> Result<Self, SetupError> {
         let setup = |error: Box<dyn Error + Send + Sync>| SetupError::Http(error);
         let mut user_agent = concat!("tuf-client/", env!("CARGO_PKG_VERSION")).to_owned();
@@ -109,7 +116,9 @@ impl HttpTransport {
                     Err(refusal) => attempt.error(refusal),
                 }
             }));
-        if !options.system_proxy {
+        if options.system_proxy {
+            check_proxies(env::var)?;
+        } else {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| setup(error.into()))?;
@@ -234,6 +243,19 @@ fn tls(options: &HttpOptions) -> Result<ClientConfig, SetupError> {
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// reqwest passes over what it cannot use, and then connects without a proxy.
+fn check_proxies(variable: impl Fn(&str) -> Option<String>) -> Result<(), SetupError> {
+    let usable = |text: String| {
+        let url = text.parse::<Uri>().ok().filter(|url| url.authority().is_some());
+        // Without a scheme it is http.
+        url.is_some_and(|url| url.scheme_str().is_none_or(|scheme| PROXY_SCHEMES.contains(&scheme)))
+    };
+    match PROXY_VARIABLES.into_iter().find(|name| variable(name).is_some_and(|text| !usable(text))) {
+        Some(variable) => Err(SetupError::Proxy { variable }),
+        None => Ok(()),
+    }
 }
 
 fn read_certificates(path: PathBuf) -> Result<Vec<CertificateDer<'static>>, SetupError> {

@@ -359,3 +359,31 @@ fn a_ca_file_must_hold_certificates() {
         assert!(error.to_string().contains("ca.pem"));
     }
 }
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_not_passed_over() {
+    let rows = [
+        ("http://user:pass%40word@proxy.example:3128", true),
+        ("https://proxy.example", true),
+        ("socks5h://proxy.example:1080/", true),
+        ("socks5://[::1]:1080", true),
+        ("socks4a://proxy.example", true),
+        ("proxy.example:3128", true),
+        ("127.0.0.1:3128", true),
+        ("socks9://user:secret@proxy.example", false),
+        ("ftp://proxy.example", false),
+        ("http://user:se^cret@proxy.example", false),
+        ("http://user:se cret@proxy.example", false),
+        ("http://[::1", false),
+        ("/secret", false),
+    ];
+    for (value, usable) in rows {
+        for name in PROXY_VARIABLES {
+            let checked = check_proxies(|asked| (asked == name).then(|| value.to_owned()));
+            assert_eq!(checked.is_ok(), usable, "{name}={value}");
+            let Err(error) = checked else { continue };
+            assert!(error.to_string().contains(name) && !error.to_string().contains("cret"), "{error}");
+        }
+    }
+    check_proxies(|_| None).unwrap();
+}

@@ -13,3 +13,9 @@ mod matrix;
 mod mirrors;
 mod multi;
 mod paths;
+#[cfg(feature = "cli")]
+mod proxies;
+#[cfg(feature = "http")]
+mod tls;
+#[cfg(feature = "http")]
+mod web;

@@ -9,6 +9,7 @@ mod common;
 mod downloads;
 #[cfg(feature = "http")]
 mod matrix;
+mod faults;
 #[cfg(feature = "http")]
 mod mirrors;
 mod multi;

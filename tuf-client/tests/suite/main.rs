@@ -11,6 +11,8 @@ mod downloads;
 mod matrix;
 mod faults;
 #[cfg(feature = "http")]
+mod hostile_server;
+#[cfg(feature = "http")]
 mod mirrors;
 mod multi;
 mod paths;

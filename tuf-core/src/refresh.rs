@@ -8,8 +8,10 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
+use crate::metadata::Metadata;
 use crate::role::{RoleName, TopLevel};
 use crate::snapshot::Snapshot;
+use crate::targets::Targets;
 use crate::timestamp::Timestamp;
 use crate::trust::{Authentic, Floor, FreshRoot, FreshSnapshot, FreshTimestamp, RootChain, TrustedSet};
 
@@ -25,9 +27,9 @@ pub enum StoredFile {
     Snapshot,
     /// The top-level targets of the last complete view.
     Targets,
-    /// A timestamp newer than the last complete view: only a rollback floor.
+    /// The newest timestamp seen, if only as a rollback floor: as new as the last complete view, or newer.
     FloorTimestamp,
-    /// A snapshot newer than the last complete view: only a rollback floor.
+    /// The newest snapshot seen, likewise.
     FloorSnapshot,
     /// A delegated targets role.
     Delegated(RoleName),
@@ -134,6 +136,9 @@ pub struct Refresh {
     /// The stored floors, likewise.
     floors_stored: [Option<Arc<[u8]>>; 2],
     equivocation: Option<Error>,
+    /// Where the chain was before the keys of the online roles changed.
+    past: Vec<RootChain>,
+    rejected: Vec<(StoredFile, Error)>,
 }
 
 #[derive(Clone, Debug)]
@@ -169,6 +174,8 @@ impl Refresh {
             stored: [None, None, None],
             floors_stored: [None, None],
             equivocation: None,
+            past: Vec::new(),
+            rejected: Vec::new(),
         })
     }
 
@@ -235,36 +242,43 @@ impl Refresh {
         }
         match &self.state {
             State::RootHistory => {
-                match bytes.filter(|_| self.chain.goes_on()).and_then(|bytes| self.chain.next(&bytes).ok()) {
-                    Some(chain) => self.chain = chain,
+                match bytes.filter(|_| self.chain.goes_on()).map(|bytes| self.chain.next(&bytes)) {
+                    Some(Ok(chain)) => self.follow(chain),
+                    Some(Err(error)) => {
+                        self.rejected.push((StoredFile::RootHistory(self.chain.next_version()), error));
+                        self.state = State::RemoteRoot;
+                    }
                     None => self.state = State::RemoteRoot,
                 }
             }
             State::RemoteRoot => self.remote_root(bytes)?,
             State::LoadFloorTimestamp(root) => {
                 self.floors_stored[0].clone_from(&bytes);
-                let seen = bytes.and_then(|bytes| root.authentic::<Timestamp>(&bytes).ok());
                 let root = root.clone();
-                self.raise_timestamp(seen);
+                self.raise_timestamp(&root, StoredFile::FloorTimestamp, bytes);
                 self.state = State::LoadTimestamp(root);
             }
             State::LoadTimestamp(root) => {
-                let seen = bytes.as_ref().and_then(|bytes| root.authentic::<Timestamp>(bytes).ok());
                 let root = root.clone();
-                self.raise_timestamp(seen);
-                self.stored[0] = bytes;
+                self.stored[0].clone_from(&bytes);
+                self.raise_timestamp(&root, StoredFile::Timestamp, bytes);
                 self.state = State::LoadFloorSnapshot(root);
             }
             State::LoadFloorSnapshot(root) => {
                 let root = root.clone();
                 self.floors_stored[1].clone_from(&bytes);
-                self.raise_snapshot(&root, bytes);
+                self.raise_snapshot(&root, StoredFile::FloorSnapshot, bytes);
                 self.state = State::LoadSnapshot(root);
             }
             State::LoadSnapshot(root) => {
                 let root = root.clone();
-                self.stored[1] = bytes.clone();
-                self.raise_snapshot(&root, bytes);
+                self.stored[1].clone_from(&bytes);
+                // Usually the two are the same, and large.
+                self.raise_snapshot(
+                    &root,
+                    StoredFile::Snapshot,
+                    bytes.filter(|_| self.stored[1] != self.floors_stored[1]),
+                );
                 self.state = State::RemoteTimestamp(root);
             }
             State::RemoteTimestamp(root) => {
@@ -288,11 +302,18 @@ impl Refresh {
                 self.state = State::LoadTargets(snapshot);
             }
             State::LoadTargets(snapshot) => {
-                let cached = bytes.as_ref().and_then(|bytes| snapshot.targets(bytes).ok());
+                let cached = bytes.as_ref().map(|bytes| snapshot.targets(bytes));
+                let (snapshot, root) = (snapshot.clone(), snapshot.fresh_root().clone());
                 self.state = match cached {
-                    Some(set) => State::Done(set),
-                    None => State::RemoteTargets(snapshot.clone()),
+                    Some(Ok(set)) => State::Done(set),
+                    _ => State::RemoteTargets(snapshot),
                 };
+                // Not the ones wanted, because newer ones are, is what stored targets usually are.
+                if let (State::RemoteTargets(_), Some(bytes)) = (&self.state, &bytes)
+                    && let Err(error) = root.authentic::<Targets>(bytes)
+                {
+                    self.reject::<Targets>(StoredFile::Targets, bytes, error);
+                }
                 self.stored[2] = bytes;
             }
             State::RemoteTargets(snapshot) => {
@@ -316,7 +337,7 @@ impl Refresh {
         // At the limit more roots may follow; the next refresh goes on from here.
         let goes_on = self.chain.goes_on() && self.rotations < self.limits.root_rotations;
         if let Some(bytes) = bytes.filter(|_| goes_on) {
-            self.chain = self.chain.next(&bytes)?;
+            self.follow(self.chain.next(&bytes)?);
             let version = self.chain.root().header.version;
             self.roots.push(Change::Write(StoredFile::RootHistory(version), bytes));
             self.rotations += 1;
@@ -340,14 +361,42 @@ impl Refresh {
         self.equivocation.as_ref()
     }
 
-    fn raise_timestamp(&mut self, seen: Option<Authentic<Timestamp>>) {
-        let floor = self.floor.timestamp.as_ref().map_or(0, |floor| floor.header.version);
-        if let Some(seen) = seen.filter(|seen| seen.header.version > floor) {
-            self.floor.timestamp = Some(seen);
+    fn follow(&mut self, next: RootChain) {
+        let online = [TopLevel::Timestamp, TopLevel::Snapshot, TopLevel::Targets];
+        let same = online.into_iter().all(|role| self.chain.root().same_keys(next.root(), role));
+        let past = std::mem::replace(&mut self.chain, next);
+        if !same {
+            self.past.push(past);
         }
     }
 
-    fn raise_snapshot(&mut self, root: &FreshRoot, bytes: Option<Arc<[u8]>>) {
+    /// Notes a stored file that does not verify, unless all it lacks is that its keys were replaced since.
+    fn reject<T: Metadata>(&mut self, file: StoredFile, bytes: &Arc<[u8]>, error: Error) {
+        let replaced = matches!(error.kind(), ErrorKind::Threshold { .. })
+            && self.past.iter().rev().any(|past| past.authentic::<T>(bytes).is_ok());
+        if !replaced {
+            self.rejected.push((file, error));
+        }
+    }
+
+    /// The stored files that were given and are not what a client stores: damaged, or put there by somebody else. They
+    /// counted for nothing. A file that is only outdated, or signed by keys replaced since, is not among them.
+    #[must_use]
+    pub fn rejected(&self) -> &[(StoredFile, Error)] {
+        &self.rejected
+    }
+
+    fn raise_timestamp(&mut self, root: &FreshRoot, file: StoredFile, bytes: Option<Arc<[u8]>>) {
+        let Some(bytes) = bytes else { return };
+        let floor = self.floor.timestamp.as_ref().map_or(0, |floor| floor.header.version);
+        match root.authentic::<Timestamp>(&bytes) {
+            Ok(seen) if seen.header.version > floor => self.floor.timestamp = Some(seen),
+            Ok(_) => {}
+            Err(error) => self.reject::<Timestamp>(file, &bytes, error),
+        }
+    }
+
+    fn raise_snapshot(&mut self, root: &FreshRoot, file: StoredFile, bytes: Option<Arc<[u8]>>) {
         let Some(bytes) = bytes else { return };
         let seen = match root.authentic::<Snapshot>(&bytes) {
             Ok(seen) => seen,
@@ -360,6 +409,7 @@ impl Refresh {
                 };
                 self.floor.snapshot_keys_replaced |= matches!(error.kind(), ErrorKind::Threshold { .. })
                     && self.floor.timestamp.as_ref().is_some_and(named);
+                self.reject::<Snapshot>(file, &bytes, error);
                 return;
             }
         };
@@ -371,7 +421,8 @@ impl Refresh {
     }
 
     /// Ends the refresh: the trusted set, if it is complete, and what to store in either case. An
-    /// incomplete refresh stores its roots and raises the floor; the last complete view stays.
+    /// incomplete refresh stores its roots and raises the floor; the last complete view stays. A complete one writes
+    /// the floor too: no damage to a single file lowers it.
     #[must_use]
     pub fn finish(self) -> (Option<TrustedSet>, Batch) {
         let Self { state, mut roots, stored, floors_stored, floor, .. } = self;
@@ -381,26 +432,21 @@ impl Refresh {
             }
         };
         let [stored_timestamp, stored_snapshot, stored_targets] = &stored;
+        let [floor_timestamp, floor_snapshot] = &floors_stored;
         if let State::Done(set) = state {
-            write(StoredFile::Timestamp, set.timestamp().bytes(), stored_timestamp.as_ref());
-            write(StoredFile::Snapshot, set.snapshot().bytes(), stored_snapshot.as_ref());
+            let (timestamp, snapshot) = (set.timestamp().bytes(), set.snapshot().bytes());
+            write(StoredFile::FloorTimestamp, timestamp, floor_timestamp.as_ref());
+            write(StoredFile::FloorSnapshot, snapshot, floor_snapshot.as_ref());
+            write(StoredFile::Timestamp, timestamp, stored_timestamp.as_ref());
+            write(StoredFile::Snapshot, snapshot, stored_snapshot.as_ref());
             write(StoredFile::Targets, set.targets().bytes(), stored_targets.as_ref());
-            for (file, present) in [
-                (StoredFile::FloorTimestamp, floors_stored[0].is_some()),
-                (StoredFile::FloorSnapshot, floors_stored[1].is_some()),
-            ] {
-                if present {
-                    roots.push(Change::Remove(file));
-                }
-            }
             return (Some(set), roots);
         }
-        let known = |bytes: &Arc<[u8]>| floors_stored.iter().flatten().any(|stored| stored == bytes);
-        if let Some(timestamp) = floor.timestamp.as_ref().filter(|timestamp| !known(timestamp.bytes())) {
-            write(StoredFile::FloorTimestamp, timestamp.bytes(), stored_timestamp.as_ref());
+        if let Some(timestamp) = &floor.timestamp {
+            write(StoredFile::FloorTimestamp, timestamp.bytes(), floor_timestamp.as_ref());
         }
-        if let Some(snapshot) = floor.snapshot.as_ref().filter(|snapshot| !known(snapshot.bytes())) {
-            write(StoredFile::FloorSnapshot, snapshot.bytes(), stored_snapshot.as_ref());
+        if let Some(snapshot) = &floor.snapshot {
+            write(StoredFile::FloorSnapshot, snapshot.bytes(), floor_snapshot.as_ref());
         }
         (None, roots)
     }

@@ -53,6 +53,12 @@ impl Root {
         self.roles.get(role.name()).unwrap_or(&NOBODY)
     }
 
+    /// Whether a role has the same keys and threshold in another root.
+    pub(crate) fn same_keys(&self, other: &Self, role: TopLevel) -> bool {
+        let [ours, theirs] = [self.role(role), other.role(role)];
+        ours == theirs && ours.keyids.iter().all(|id| self.keys.get(id) == other.keys.get(id))
+    }
+
     /// The names of all roles listed, the carried ones included.
     pub fn role_names(&self) -> impl Iterator<Item = RoleName> {
         self.roles.keys().filter_map(|name| RoleName::new(name).ok())

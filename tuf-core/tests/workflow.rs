@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 use tuf_core::refresh::{Refresh, Step};
 
-use crate::support::{Client, Pair, Repo, Want, assert_refused, change_names, expiry, kind_name, now, warm};
+use crate::support::{
+    COMPLETE, Client, Files, Pair, Repo, Want, assert_refused, change_names, expiry, kind_name, now, warm,
+};
 
 #[test]
 fn files_are_asked_for_in_the_order_of_trust_and_only_if_needed() {
@@ -13,7 +15,7 @@ fn files_are_asked_for_in_the_order_of_trust_and_only_if_needed() {
     let mut client = repo.client();
     let first = client.refresh(&repo.files);
     assert_eq!(first.fetched, ["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"]);
-    assert_eq!(change_names(&first.batch), ["+timestamp.json", "+snapshot.json", "+targets.json"]);
+    assert_eq!(change_names(&first.batch), COMPLETE);
     let second = client.refresh(&repo.files);
     assert_eq!(second.fetched, ["2.root.json", "timestamp.json"]);
     assert!(second.batch.is_empty(), "nothing changed, nothing is written");
@@ -146,8 +148,9 @@ fn an_interrupted_refresh_raises_the_floor() {
         assert_refused(&outcome.result.unwrap_err(), want, missing);
         let complete = client.refresh(&repo.files);
         assert_eq!(complete.result.unwrap().timestamp().header.version, 3);
-        assert!(change_names(&complete.batch).contains(&"-floor/timestamp.json".to_owned()));
-        assert!(client.store.keys().all(|name| !name.starts_with("floor/")), "{missing}");
+        for name in ["timestamp.json", "snapshot.json"] {
+            assert_eq!(client.store[name], client.store[&format!("floor/{name}")], "{missing}");
+        }
     }
 }
 
@@ -177,6 +180,46 @@ fn damaged_stored_files_are_as_good_as_absent() {
             assert!(client.get(&repo.files, "d/x.txt").0.unwrap().is_some(), "{name}");
             let healed = client.store.get(name).is_none_or(|bytes| **bytes != *damage);
             assert!(healed, "{name}");
+        }
+    }
+}
+
+/// The stored files that a client says are damaged, when it refreshes from `files`.
+fn rejected(client: &Client, files: &Files) -> Vec<String> {
+    let mut refresh = Refresh::new(&client.pinned, client.now, Arc::new(client.limits.clone())).unwrap();
+    client.drive(&mut refresh, files, &mut Vec::new()).ok();
+    refresh.rejected().iter().map(|(file, _)| file.file_name()).collect()
+}
+
+/// There are two copies of each, and the newer one counts.
+#[test]
+fn damage_to_one_stored_file_lowers_no_floor_and_is_reported() {
+    let mut repo = Repo::new();
+    let mut client = warm(&repo);
+    let (first, old) = (repo.files.clone(), client.store.clone());
+    for _ in 0..2 {
+        repo.release("dele");
+        client.trusts(&repo.files);
+    }
+    for name in ["timestamp.json", "snapshot.json", "floor/timestamp.json", "floor/snapshot.json"] {
+        let mut flipped = client.store[name].to_vec();
+        flipped[100] ^= 1;
+        let older = old[name].clone();
+        for (damage, said) in
+            [(Some(flipped.into()), true), (Some((*b"").into()), true), (Some(older), false), (None, false)]
+        {
+            let mut client =
+                Client { store: client.store.clone(), ..Client::new(Arc::clone(&client.pinned)) };
+            match damage {
+                Some(bytes) => drop(client.store.insert(name.to_owned(), bytes)),
+                None => drop(client.store.remove(name)),
+            }
+            let expected: &[&str] = if said { &[name] } else { &[] };
+            assert_eq!(rejected(&client, &first), expected);
+            let error = client.refresh(&first).result.unwrap_err();
+            assert_refused(&error, Want("Rollback", "timestamp", Some("rollback")), name);
+            assert_eq!(client.trusts(&repo.files).timestamp().header.version, 3);
+            assert!(rejected(&client, &repo.files).is_empty(), "{name} is healed");
         }
     }
 }
@@ -217,6 +260,7 @@ fn new_timestamp_keys_alone_lift_no_floor_of_a_targets_role() {
             repo.set_keys(name, &[Pair::ed(seed), Pair::ed(seed + 1)], 2);
         }
         repo.release("root");
+        assert!(rejected(&client, &repo.files).is_empty(), "replaced keys are no damage");
         match client.refresh(&repo.files).result {
             Ok(set) => assert!(lifted && set.timestamp().header.version == 1, "{rotated:?}"),
             Err(error) => {

@@ -7,11 +7,11 @@ mod clock;
 mod common;
 #[cfg(feature = "http")]
 mod downloads;
-#[cfg(feature = "http")]
-mod matrix;
 mod faults;
 #[cfg(feature = "http")]
 mod hostile_server;
+#[cfg(feature = "http")]
+mod matrix;
 #[cfg(feature = "http")]
 mod mirrors;
 mod multi;

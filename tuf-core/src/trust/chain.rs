@@ -113,6 +113,11 @@ impl RootChain {
         &self.root
     }
 
+    /// Whether this root's keys signed a top-level role's file, be it expired or long replaced.
+    pub(crate) fn authentic<T: Metadata>(&self, bytes: &Arc<[u8]>) -> Result<Authentic<T>, Error> {
+        authentic(&self.root, bytes, &self.limits)
+    }
+
     /// Ends the chain: the newest root must not have expired (spec 5.3.10). Time is fixed from here on.
     ///
     /// # Errors
@@ -121,6 +126,15 @@ impl RootChain {
         let root = fresh(self.root.clone(), now)?;
         Ok(FreshRoot { root, now, limits: Arc::clone(&self.limits) })
     }
+}
+
+fn authentic<T: Metadata>(
+    root: &Authentic<Root>,
+    bytes: &Arc<[u8]>,
+    limits: &Limits,
+) -> Result<Authentic<T>, Error> {
+    let role = T::KIND.role();
+    authority(root, T::KIND, root.role_name()).verify(&role, &envelope(bytes, &role, limits)?, limits)
 }
 
 fn authority<'a>(root: &'a Root, role: TopLevel, by: &'a RoleName) -> Authority<'a> {
@@ -162,9 +176,7 @@ impl FreshRoot {
     /// # Errors
     /// What is wrong with the file or its signatures.
     pub fn authentic<T: Metadata>(&self, bytes: &Arc<[u8]>) -> Result<Authentic<T>, Error> {
-        let role = T::KIND.role();
-        let envelope = envelope(bytes, &role, &self.limits)?;
-        authority(&self.root, T::KIND, self.root.role_name()).verify(&role, &envelope, &self.limits)
+        authentic(&self.root, bytes, &self.limits)
     }
 
     /// Accepts a timestamp (spec 5.4): signatures, no version older than the floor's, no older
@@ -269,6 +281,10 @@ impl FreshSnapshot {
     #[must_use]
     pub const fn snapshot(&self) -> &Trusted<Snapshot> {
         &self.snapshot
+    }
+
+    pub(crate) const fn fresh_root(&self) -> &FreshRoot {
+        &self.timestamp.root
     }
 
     /// What the snapshot says of a targets role.

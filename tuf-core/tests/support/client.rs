@@ -57,7 +57,12 @@ impl Client {
         Outcome { result, batch, fetched }
     }
 
-    fn drive(&self, refresh: &mut Refresh, files: &Files, fetched: &mut Vec<String>) -> Result<(), Error> {
+    pub(crate) fn drive(
+        &self,
+        refresh: &mut Refresh,
+        files: &Files,
+        fetched: &mut Vec<String>,
+    ) -> Result<(), Error> {
         // Far more than any honest chain takes: a machine that does not end fails here.
         for _ in 0..2_000 {
             match refresh.step() {
@@ -91,6 +96,10 @@ impl Client {
         ["timestamp.json", "snapshot.json", "targets.json"].map(|name| self.store.get(name).cloned())
     }
 }
+
+/// What a complete refresh stores if all is new.
+pub(crate) const COMPLETE: &[&str] =
+    &["+floor/timestamp.json", "+floor/snapshot.json", "+timestamp.json", "+snapshot.json", "+targets.json"];
 
 /// A client that has seen the whole repository.
 pub(crate) fn warm(repo: &super::Repo) -> Client {

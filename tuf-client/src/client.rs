@@ -12,10 +12,10 @@ use url::Url;
 
 use crate::cache::TargetCache;
 use crate::clock;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::mirrors::{GRACE, Mirror, Mirrors};
 use crate::offline::{self, Expired};
-use crate::store::{MemoryStore, Store, StoreSession};
+use crate::store::{MemoryStore, Store, StoreError, StoreSession};
 use crate::transport::{Pace, Retry, SchemeTransport, Transport, TransportErrorKind, redact};
 use crate::view::{View, Warning};
 
@@ -323,16 +323,24 @@ impl Client {
             None => driving.await,
         };
         warnings.extend(refresh.equivocation().cloned().map(Warning::Equivocation));
+        let rejected = refresh.rejected().to_vec();
         let (set, mut batch) = refresh.finish();
         let moved = last.is_none_or(|last| now.signed_duration_since(last).abs() >= CLOCK_NOTED);
         if driven.is_ok() && (moved || warnings.iter().any(Warning::is_of_clock)) {
             let text = now.to_rfc3339_opts(SecondsFormat::Secs, true);
             batch.push(Change::Write(StoredFile::LastTime, text.into_bytes().into()));
         }
-        if !batch.is_empty() {
-            let mut session = session;
-            blocking(move || session.commit(&batch)).await?;
-        }
+        let mut session = session;
+        let recovered = blocking(move || {
+            for (file, error) in &rejected {
+                session.set_aside(file, &chain(error))?;
+            }
+            if !batch.is_empty() {
+                session.commit(&batch)?;
+            }
+            Ok::<_, StoreError>(session.take_recovered())
+        });
+        warnings.extend(recovered.await?.into_iter().map(Warning::Recovered));
         driven?;
         match set {
             Some(set) => Ok(View::new(self.clone(), set, warnings)),

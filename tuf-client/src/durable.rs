@@ -10,18 +10,25 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use tempfile::{NamedTempFile, TempPath};
 
+use ops::Unplaced;
+
+mod aside;
 mod dirs;
 mod lock;
+mod ops;
 mod part;
 
+pub use aside::set_aside;
 pub use dirs::{checked_join, create_dirs, sweep, sweep_older_than};
 pub use lock::{FileLock, LockError};
+#[cfg(test)]
+pub(crate) use ops::watch;
 pub use part::sweep_downloads;
 
 const TEMPORARY: &str = ".tmp-";
@@ -157,21 +164,14 @@ impl Placed {
     pub fn create(destination: &Path, access: Access) -> Result<Self, DurableError> {
         let directory = parent(destination);
         create_dirs(directory, access)?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = if access == Access::Private { 0o600 } else { 0o666 };
-            builder.permissions(fs::Permissions::from_mode(mode));
-        }
-        let temporary = builder.tempfile_in(directory).context("create a file in", directory)?;
+        let temporary = ops::create_temporary(directory, access).context("create a file in", directory)?;
         Ok(Self { temporary, destination: destination.to_owned(), written: 0, part: None })
     }
 
     /// Adds bytes at the end.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), DurableError> {
-        self.temporary.as_file_mut().write_all(bytes).context("write", &self.destination)?;
+        let path = self.temporary.path().to_owned();
+        ops::write(self.temporary.as_file_mut(), &path, bytes).context("write", &self.destination)?;
         self.written = self.written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Placed {
     /// Makes the file durable under its final name unless something has that name.
     pub fn finish_new(self) -> Result<Created, DurableError> {
         let Self { temporary, destination, .. } = self;
-        temporary.as_file().sync_all().context("sync", &destination)?;
+        ops::sync_file(temporary.as_file(), temporary.path()).context("sync", &destination)?;
         let created = persist_new(temporary.into_temp_path(), &destination)?;
         sync_dir(parent(&destination))?;
         Ok(created)
@@ -295,7 +295,7 @@ impl WriteBatch {
                     }
                     path
                 }
-                Step::Remove(path) => match fs::remove_file(&path) {
+                Step::Remove(path) => match ops::remove(&path) {
                     Ok(()) => path,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(DurableError::new("remove", &path, error)),
@@ -319,10 +319,12 @@ fn parent(path: &Path) -> &Path {
 }
 
 fn persist_new(temporary: TempPath, path: &Path) -> Result<Created, DurableError> {
-    match temporary.persist_noclobber(path) {
+    match ops::place_new(temporary, path) {
         Ok(()) => Ok(Created::New),
-        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
-            let same = same_bytes(&failed.path, path).context("compare", path)?;
+        Err(Unplaced { error, temporary: Some(temporary) })
+            if error.kind() == io::ErrorKind::AlreadyExists =>
+        {
+            let same = same_bytes(&temporary, path).context("compare", path)?;
             Ok(if same { Created::Same } else { Created::Different })
         }
         Err(failed) => Err(DurableError::new("create", path, failed.error)),
@@ -355,7 +357,7 @@ fn sync_files(files: &[(&Path, &PathBuf)]) -> Result<(), DurableError> {
     let sync = |(temporary, path): &(&Path, &PathBuf)| {
         // Windows syncs only what is open for writing.
         let file = fs::OpenOptions::new().write(true).open(temporary);
-        file.and_then(|file| file.sync_all()).context("sync", path)
+        file.and_then(|file| ops::sync_file(&file, temporary)).context("sync", path)
     };
     let share = files.len().div_ceil(PARALLEL_SYNCS).max(1);
     if share == 1 {
@@ -370,20 +372,14 @@ fn sync_files(files: &[(&Path, &PathBuf)]) -> Result<(), DurableError> {
     })
 }
 
-#[cfg(unix)]
 fn sync_dir(directory: &Path) -> Result<(), DurableError> {
-    match File::open(directory).and_then(|opened| opened.sync_all()) {
+    match ops::sync_dir(directory) {
         // Some network file systems have nothing to sync in a directory and say so.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }
         result => result.context("sync the directory", directory),
     }
-}
-
-#[cfg(not(unix))]
-fn sync_dir(_: &Path) -> Result<(), DurableError> {
-    Ok(()) // NTFS journals its directories and offers no call for it
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@
 //! Features: `http` (the transport for HTTP and HTTPS), `blocking`, `proxy` (the verifying proxy for pip
 //! and uv), `cli` (the binary), `ml-dsa` (ML-DSA keys; needs a C compiler; never a default). An installer takes `default-features = false, features = ["http"]`.
 
+// Tests inside share helpers with those outside.
+#[cfg(test)]
+extern crate self as tuf_client;
+
 pub mod audit;
 #[cfg(feature = "blocking")]
 pub mod blocking;

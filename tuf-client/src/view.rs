@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tuf_core::trust::{Search, SearchStep, Trusted, TrustedSet};
-use tuf_core::{Batch, Change, RoleName, StoredFile, TargetFile, TargetPath, Targets};
+use tuf_core::{Batch, Change, Envelope, Limits, RoleName, StoredFile, TargetFile, TargetPath, Targets};
 
 use crate::client::{Client, blocking};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::offline::Expired;
+use crate::store::Recovered;
 
 /// A pinned view. Cheap to clone; clones share the roles that were loaded.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ struct Inner {
     /// The bytes of fetched roles that the store does not have yet. Another delegator may ask for the
     /// same role, with other keys.
     unsaved: Mutex<BTreeMap<RoleName, Arc<[u8]>>>,
+    /// Stored roles that are not what a client stores, and why.
+    damaged: Mutex<BTreeMap<RoleName, String>>,
     warnings: Vec<Warning>,
     /// Once expired, a clock that is set back does not revive it.
     expired: AtomicBool,
@@ -46,6 +49,9 @@ pub enum Warning {
     /// The timestamp's version was seen with another content before, which still counts.
     #[error(transparent)]
     Equivocation(tuf_core::Error),
+    /// A stored file was damaged, was set aside, and was fetched again.
+    #[error("{0}")]
+    Recovered(Recovered),
 }
 
 impl Warning {
@@ -73,6 +79,7 @@ impl View {
             set,
             roles: Mutex::default(),
             unsaved: Mutex::default(),
+            damaged: Mutex::default(),
             warnings,
             expired: AtomicBool::new(false),
         }))
@@ -176,9 +183,17 @@ impl View {
             Some(bytes) => Some(bytes),
             None => self.0.client.store().peek(&StoredFile::Delegated(role.clone()), max)?.map(Arc::from),
         };
-        let trusted = match known.and_then(|bytes| set.delegated(delegator, role, &bytes).ok()) {
-            Some(trusted) => trusted,
-            None => self.fetch_role(delegator, role, meta.version, max).await?,
+        let known = known.map(|bytes| set.delegated(delegator, role, &bytes).map_err(|error| (error, bytes)));
+        let trusted = match known {
+            Some(Ok(trusted)) => trusted,
+            known => {
+                if let Some(Err((error, bytes))) = known
+                    && !is_of_another_version(bytes, meta.version, set.limits())
+                {
+                    lock(&self.0.damaged).insert(role.clone(), chain(&error));
+                }
+                self.fetch_role(delegator, role, meta.version, max).await?
+            }
         };
         lock(&self.0.roles).insert(key, trusted.clone());
         Ok(trusted)
@@ -215,7 +230,15 @@ impl View {
         let write = |(role, bytes)| Change::Write(StoredFile::Delegated(role), bytes);
         let batch = Batch::new(fetched.into_iter().map(write).collect());
         let store = Arc::clone(self.0.client.store());
-        blocking(move || store.open()?.commit(&batch)).await
+        let damaged = std::mem::take(&mut *lock(&self.0.damaged));
+        blocking(move || {
+            let mut session = store.open()?;
+            for (role, reason) in damaged {
+                session.set_aside(&StoredFile::Delegated(role), &reason)?;
+            }
+            session.commit(&batch)
+        })
+        .await
     }
 
     /// Every targets role reachable through delegations, top-level first, each delegator before its
@@ -243,6 +266,12 @@ impl View {
         }
         Ok(roles)
     }
+}
+
+/// Whether this is simply what another snapshot named, as stored roles often are.
+fn is_of_another_version(bytes: Arc<[u8]>, wanted: u64, limits: &Limits) -> bool {
+    Envelope::parse(bytes, limits)
+        .is_ok_and(|envelope| envelope.claims().version.is_some_and(|version| version != wanted))
 }
 
 /// A poisoned lock guards plain data that is always whole.

@@ -29,6 +29,9 @@ pub(crate) fn check(global: &Global) -> Result<(), Failure> {
             Err(Failure::new("--map says where its repositories are: give neither --root nor --url")
                 .code(USAGE))
         }
+        (Some(_), _) if global.offline || global.cache.is_some() => {
+            Err(Failure::new("--offline and --cache are for one repository: not with --map").code(USAGE))
+        }
         (None, Some(_)) => Err(Failure::new("--roots is for --map").code(USAGE)),
         _ => Ok(()),
     }
@@ -44,7 +47,10 @@ pub(crate) async fn dispatch(
     match command {
         Command::Refresh => refresh(&client(global, map)?, out).await,
         Command::Info { target } => info(&client(global, map)?, &target, out).await,
-        Command::Download { targets, output } => fetch(&client(global, map)?, &targets, &output, out).await,
+        Command::Download { targets, output, parallel } => {
+            let parallel = parallel.map_or(download::PARALLEL, usize::from);
+            fetch(&client(global, map)?, (&targets, parallel), &output, out).await
+        }
         _ => Err(Failure::new("--map is for refresh, info and download").code(USAGE)),
     }
 }
@@ -77,7 +83,10 @@ fn client(global: &Global, path: &Path) -> Result<MultiClient, Failure> {
     };
     let urls: Vec<Url> = map.repositories().flat_map(|(_, urls)| urls).cloned().collect();
     let transport = open::transport(global, &urls)?;
-    Ok(MultiClient::builder(map, roots_in(&roots), &stores).transport(transport).build()?)
+    Ok(MultiClient::builder(map, roots_in(&roots), &stores)
+        .limits(open::limits(global))
+        .transport(transport)
+        .build()?)
 }
 
 /// `<data dir>/tuf-client/map-<first 16 hex digits of the SHA-256 of the map's path>`: the map may change, and what was
@@ -150,7 +159,7 @@ async fn info(client: &MultiClient, target: &str, out: &Output) -> Result<ExitCo
 
 async fn fetch(
     client: &MultiClient,
-    targets: &[String],
+    (targets, parallel): (&[String], usize),
     directory: &Path,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
@@ -171,7 +180,7 @@ async fn fetch(
                 let placed = found.stage(&destination, |bytes| bar.inc(bytes)).await?;
                 Ok::<_, Error>((destination, placed))
             })
-            .buffered(download::PARALLEL)
+            .buffered(parallel)
             .try_collect()
             .await?;
         Ok::<_, Error>((found, staged))

@@ -39,10 +39,10 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
     let first = store.url().clone();
     let mirrors: Vec<Url> = urls(global)?.into_iter().skip(1).collect();
     let all: Vec<Url> = std::iter::once(&first).chain(&mirrors).cloned().collect();
-    let mut limits = Limits::default();
-    limits.strict_key_ids = global.strict_key_ids;
-    let mut builder =
-        Client::builder(store.root(), first).limits(limits).transport(transport(global, &all)?).store(store);
+    let mut builder = Client::builder(store.root(), first)
+        .limits(limits(global))
+        .transport(transport(global, &all)?)
+        .store(store);
     if let Some(directory) = &global.cache {
         builder = builder.cache(TargetCache::new(directory));
     }
@@ -82,6 +82,12 @@ pub(crate) fn transport(global: &Global, urls: &[Url]) -> Result<Retry<SchemeTra
     options.credentials = Credentials::from_environment(urls).map_err(Error::from)?;
     let http = HttpTransport::new(options).map_err(Error::from)?;
     Ok(Retry::new(SchemeTransport::with_http(http)))
+}
+
+pub(crate) fn limits(global: &Global) -> Limits {
+    let mut limits = Limits::default();
+    limits.strict_key_ids = global.strict_key_ids;
+    limits
 }
 
 fn urls(global: &Global) -> Result<Vec<Url>, Failure> {

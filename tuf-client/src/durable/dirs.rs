@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Access, Context, DurableError, TEMPORARY, parent, sync_dir};
+use super::{Access, Context, DurableError, TEMPORARY, ops, parent, sync_dir};
 use crate::clock;
 
 /// No write of ours takes this long; a download that does has touched its file within the hour.
@@ -19,13 +19,7 @@ pub fn create_dirs(directory: &Path, access: Access) -> Result<(), DurableError>
     }
     let above = parent(directory);
     create_dirs(above, access)?;
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    if access == Access::Private {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    match builder.create(directory) {
+    match ops::make_dir(directory, access) {
         Ok(()) => sync_dir(above),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
         Err(error) => Err(DurableError::new("create the directory", directory, error)),
@@ -90,7 +84,7 @@ pub fn sweep_older_than(directory: &Path, age: Duration) -> Result<usize, Durabl
         let old = found.modified().is_ok_and(|modified| {
             age.is_zero() || now.duration_since(modified).is_ok_and(|passed| passed >= age)
         });
-        if found.is_file() && old && fs::remove_file(entry.path()).is_ok() {
+        if found.is_file() && old && ops::remove(&entry.path()).is_ok() {
             removed += 1;
         }
     }

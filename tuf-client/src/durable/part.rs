@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::{NamedTempFile, TempPath};
 
-use super::{Access, Context, DurableError, Placed, TEMPORARY, create_dirs, parent, sweep_older_than};
+use super::{Access, Context, DurableError, Placed, TEMPORARY, create_dirs, ops, parent, sweep_older_than};
 use crate::clock;
 
 const PART: &str = ".part-";
@@ -61,8 +61,9 @@ impl Placed {
 
     /// Throws away what was written so far.
     pub fn restart(&mut self) -> Result<(), DurableError> {
+        let path = self.temporary.path().to_owned();
         let file = self.temporary.as_file_mut();
-        file.set_len(0).and_then(|()| file.rewind()).context("empty", &self.destination)?;
+        ops::truncate(file, &path).and_then(|()| file.rewind()).context("empty", &self.destination)?;
         self.written = 0;
         Ok(())
     }
@@ -79,7 +80,7 @@ impl Placed {
             let unique = tempfile::Builder::new().prefix(TEMPORARY).make_in(parent(part), |unique| {
                 let mut from = TempPath::try_from_path(part)?;
                 from.disable_cleanup(true);
-                from.persist_noclobber(unique).map_err(|failed| failed.error)
+                ops::place_new(from, unique).map_err(|failed| failed.error)
             });
             match unique {
                 Ok(unique) => {
@@ -109,7 +110,7 @@ impl Pending {
 
     pub(super) fn persist(mut self, destination: &Path) -> io::Result<()> {
         match self.path.take() {
-            Some(path) => path.persist(destination).map_err(|failed| failed.error),
+            Some(path) => ops::place(path, destination),
             None => Ok(()),
         }
     }
@@ -118,7 +119,7 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if let (Some(path), Some(part)) = (self.path.take(), &self.part)
-            && let Err(failed) = path.persist_noclobber(part)
+            && let Err(failed) = ops::place_new(path, part)
         {
             tracing::debug!(error = %failed.error, "a finished part is not kept");
         }
@@ -153,7 +154,7 @@ pub fn sweep_downloads(directory: &Path) -> Result<usize, DurableError> {
             && let Ok(file) = File::open(&path)
             && file.try_lock().is_ok()
             && is_ours(&file, &path)
-            && fs::remove_file(&path).is_ok()
+            && ops::remove(&path).is_ok()
         {
             removed += 1;
         }
@@ -168,7 +169,9 @@ fn open(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => options.open(path),
         Ok(_) => Err(io::Error::other("it is not a plain file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => options.create_new(true).open(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            ops::create_part(options.create_new(true), path)
+        }
         Err(error) => Err(error),
     }
 }

@@ -11,9 +11,10 @@ use tuf_core::{Checker, Hashes, TargetFile, TargetPath};
 use super::error::{NotEnoughAgree, RepositoryFault};
 use super::map::{Mapping, RepositoryName};
 use crate::client::blocking;
+use crate::download::Wanted;
 use crate::durable::{Placed, checked_join};
 use crate::error::{Error, ErrorKind};
-use crate::view::{Target, View, Wanted};
+use crate::view::{Target, View};
 
 /// A repository that signs for what was agreed.
 #[derive(Clone, Debug)]

@@ -36,12 +36,53 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// Exclusive access to a [`Store`], until dropped.
 pub trait StoreSession: Send + Sync {
     /// The bytes of one file. `None` if there is none, or none that can be used: empty, longer than `max` bytes, or
-    /// not a plain file. The next commit replaces such a file.
+    /// not a plain file. The next commit that writes it sets such a file aside.
     fn load(&self, file: &StoredFile, max: u64) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Writes a batch in its order. When this returns, it survives a crash. A crash meanwhile leaves some of the files as
     /// they were (a prefix of the batch is new, unless the power went), each of them whole.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Takes a damaged file out of the way, so that it is read by nobody any more and can be looked at. Default: it stays
+    /// until a commit replaces it.
+    fn set_aside(&mut self, file: &StoredFile, reason: &str) -> Result<(), StoreError> {
+        let _ = (file, reason);
+        Ok(())
+    }
+
+    /// The damaged files that were set aside since this was asked last. Default: none.
+    fn take_recovered(&mut self) -> Vec<Recovered> {
+        Vec::new()
+    }
+}
+
+/// A file of the store that was damaged, and is not used any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Its name, relative to the store.
+    pub file: String,
+    /// What was wrong with it.
+    pub reason: String,
+    /// Where it can be looked at; `None` if it was too large to keep.
+    pub kept: Option<PathBuf>,
+}
+
+impl Recovered {
+    /// For a [`Store`] that sets damaged files aside.
+    pub fn new(file: String, reason: String, kept: Option<PathBuf>) -> Self {
+        Self { file, reason, kept }
+    }
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was damaged ({})", self.file, self.reason)?;
+        match &self.kept {
+            Some(kept) => write!(f, "; kept as {}", kept.display()),
+            None => f.write_str("; not kept"),
+        }
+    }
 }
 
 /// The store could not be used. Not an attack: trouble of this machine.

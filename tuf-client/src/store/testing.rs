@@ -1,10 +1,14 @@
-//! What every [`Store`] promises, as a test that any implementation can run.
+//! What every [`Store`] promises, as a test that any implementation can run, and a store that fails when it is told to.
 
 use std::{sync::Arc, thread, time::Duration};
 
 use tuf_core::{Batch, Change, RoleName, StoredFile};
 
-use super::{Store, StoreSession};
+use super::{Recovered, Store, StoreSession};
+
+mod fault;
+
+pub use fault::FaultStore;
 
 const MAX: u64 = 1 << 20;
 
@@ -21,7 +25,33 @@ pub fn store_suite(make: impl Fn() -> Box<dyn Store>) {
     what_was_removed_is_gone(&*make());
     what_is_too_long_or_empty_is_not_loaded(&*make());
     an_uncommitted_session_changes_nothing(&*make());
+    what_was_set_aside_is_not_loaded_again_once_replaced(&*make());
+    readers_see_whole_files(&*make());
     sessions_exclude_each_other(&*make());
+}
+
+/// Checks that what one [`Store`] committed is there for the next one on the same place: a process ends, another one starts.
+/// `reopen` returns the same store each time, which is empty at first.
+///
+/// # Panics
+///
+/// When a promise is broken, with its name.
+pub fn reopen_suite(reopen: impl Fn() -> Box<dyn Store>) {
+    commit(&*reopen(), every_file().into_iter().map(|file| write(file, b"1")).collect());
+    commit(
+        &*reopen(),
+        vec![write(StoredFile::FloorTimestamp, b"2"), Change::Remove(StoredFile::FloorSnapshot)],
+    );
+    for file in every_file() {
+        let expected = match &file {
+            StoredFile::FloorTimestamp => Some(&b"2"[..]),
+            StoredFile::FloorSnapshot => None,
+            _ => Some(&b"1"[..]),
+        };
+        assert_eq!(load(&*reopen(), &file).as_deref(), expected, "{file:?} outlasts its session");
+        let peeked = reopen().peek(&file, MAX).expect("a file is peeked at");
+        assert_eq!(peeked.as_deref(), expected, "{file:?} is there for who only looks");
+    }
 }
 
 fn write(file: StoredFile, bytes: &[u8]) -> Change {
@@ -116,6 +146,49 @@ fn an_uncommitted_session_changes_nothing(store: &dyn Store) {
     commit(store, vec![write(StoredFile::Timestamp, b"1")]);
     drop(open(store));
     assert_eq!(load(store, &StoredFile::Timestamp).as_deref(), Some(&b"1"[..]));
+}
+
+fn what_was_set_aside_is_not_loaded_again_once_replaced(store: &dyn Store) {
+    let file = StoredFile::Targets;
+    commit(store, vec![write(file.clone(), b"damaged"), write(StoredFile::Snapshot, b"s")]);
+    let mut session = open(store);
+    session.set_aside(&file, "a test").expect("a file is set aside");
+    let said: Vec<Recovered> = session.take_recovered();
+    assert!(
+        said.len() <= 1 && said.iter().all(|one| one.reason == "a test"),
+        "once, with its reason: {said:?}"
+    );
+    assert!(session.take_recovered().is_empty(), "what was told is not told again");
+    session.set_aside(&file, "again").expect("what is not there is no error");
+    session.commit(&Batch::new(vec![write(file.clone(), b"good")])).expect("a batch is committed");
+    drop(session);
+    assert_eq!(load(store, &file).as_deref(), Some(&b"good"[..]), "the replacement stays");
+    assert_eq!(load(store, &StoredFile::Snapshot).as_deref(), Some(&b"s"[..]), "others are left alone");
+}
+
+/// Whoever reads without a session gets the old file or the new.
+fn readers_see_whole_files(store: &dyn Store) {
+    const ROUNDS: u8 = 40;
+    let file = StoredFile::Delegated(RoleName::new("role").expect("a role name"));
+    let content = |round: u8| vec![round; 1000 + usize::from(round) * 500];
+    commit(store, vec![write(file.clone(), &content(0))]);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut session = open(store);
+            for round in 1..=ROUNDS {
+                let batch = Batch::new(vec![write(file.clone(), &content(round))]);
+                session.commit(&batch).expect("a batch is committed");
+            }
+        });
+        let mut newest = 0;
+        while !writer.is_finished() {
+            let bytes = store.peek(&file, MAX).expect("a reader never waits").expect("and always finds one");
+            let round = bytes.first().copied().unwrap_or_default();
+            assert_eq!(bytes, content(round), "a reader sees a whole file");
+            assert!(round >= newest, "and never an older one after a newer one");
+            newest = round;
+        }
+    });
 }
 
 fn sessions_exclude_each_other(store: &dyn Store) {

@@ -25,6 +25,7 @@ mod gzip;
 mod http;
 mod pace;
 mod retry;
+pub mod testing;
 
 #[cfg(feature = "http")]
 pub use credentials::Credentials;

@@ -1,15 +1,23 @@
 use std::{
-    io::{BufRead, Write},
+    fs,
+    io::{self, BufRead, Write},
     process::{Command, Stdio},
     sync::Arc,
     thread,
 };
 
+use super::pin::{RECORD, ROOT, sha256};
 use super::*;
 use crate::store::testing;
 
 const ROOT_BYTES: &[u8] = b"{\"signed\":{}}";
 const CHILD: &str = "TUF_CLIENT_TEST_STORE";
+
+/// In memory if there is a file system for that, so that syncing costs nothing.
+pub(super) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
 
 fn url() -> Url {
     Url::parse("https://index.example/").unwrap()
@@ -57,13 +65,51 @@ fn a_store_is_pinned_to_its_root_and_url() {
 }
 
 #[test]
-fn a_damaged_pin_is_refused_then_repaired_by_the_same_root_only() {
-    let dir = tempfile::tempdir().unwrap();
-    for (name, torn) in [(ROOT, &b""[..]), (ROOT, b"{"), (RECORD, b""), (RECORD, b"{\"root")] {
+fn one_damaged_file_of_the_pin_repairs_itself_and_is_kept() {
+    let dir = scratch();
+    for name in [ROOT, RECORD, "backup/root.json", "backup/store.json"] {
         let path = dir.path().join(name);
+        store(dir.path());
+        let good = fs::read(&path).unwrap();
+        let mut cases: Vec<Vec<u8>> = vec![Vec::new(), vec![0; good.len()], good[..good.len() / 2].to_vec()];
+        cases.extend((0..64).map(|n| {
+            let mut flipped = good.clone();
+            flipped[n * good.len() / 64] ^= 1 << (n % 8);
+            flipped
+        }));
+        for damage in cases {
+            durable::write_private(&path, &damage).unwrap();
+            let other = FsStore::init(dir.path(), b"{\"another\": \"root\"}", &url()).unwrap_err();
+            assert!(matches!(other.kind(), StoreErrorKind::OtherRoot { .. }), "{name}: {other}");
+            let existing = FsStore::existing(dir.path()).unwrap();
+            assert_eq!((existing.root(), existing.url()), (ROOT_BYTES, &url()), "{name} {damage:?}");
+            let recovered = existing.open().unwrap().take_recovered();
+            // White space in a record has no meaning, and damage there no effect.
+            if fs::read(&path).unwrap() != damage {
+                assert_eq!(recovered.len(), 1, "{name} {damage:?}");
+                assert_eq!(recovered[0].file, name);
+                assert_eq!(fs::read(recovered[0].kept.as_ref().unwrap()).unwrap(), damage);
+                assert_eq!(fs::read(&path).unwrap(), good);
+            }
+            fs::remove_file(&path).unwrap();
+            FsStore::existing(dir.path()).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), good, "{name} is made again");
+        }
+    }
+    assert!(fs::read_dir(dir.path().join(DAMAGED)).unwrap().count() <= 16);
+}
+
+#[test]
+fn a_pin_damaged_twice_is_refused_then_repaired_by_the_same_root_only() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, torn) in
+        [(ROOT, &b""[..]), (ROOT, &[0; 90]), (ROOT, b"{"), (RECORD, b""), (RECORD, b"{\"root")]
+    {
         store(dir.path()).open().unwrap().commit(&write(StoredFile::Timestamp, b"t")).unwrap();
-        durable::write_atomic(&path, torn).unwrap();
-        FsStore::existing(dir.path()).unwrap_err();
+        durable::write_atomic(&dir.path().join(name), torn).unwrap();
+        durable::write_atomic(&dir.path().join("backup").join(name), torn).unwrap();
+        let error = FsStore::existing(dir.path()).unwrap_err();
+        assert!(matches!(error.kind(), StoreErrorKind::Damaged(_)), "{error}");
         let other = FsStore::init(dir.path(), b"another root", &url()).unwrap_err();
         assert!(matches!(other.kind(), StoreErrorKind::OtherRoot { .. }), "{name} {torn:?}: {other}");
         let repaired = store(dir.path());
@@ -82,8 +128,12 @@ fn a_file_in_the_way_is_no_file_and_is_replaced() {
         assert_eq!(session.load(&StoredFile::Timestamp, 9).unwrap(), None, "{what}");
         session.commit(&write(StoredFile::Timestamp, b"good")).unwrap();
         assert_eq!(session.load(&StoredFile::Timestamp, 9).unwrap().unwrap(), b"good", "{what}");
+        let recovered = session.take_recovered();
+        assert_eq!(recovered.len(), 1, "{what}");
+        assert!(recovered[0].to_string().contains(what) && recovered[0].kept.is_some(), "{}", recovered[0]);
+        durable::set_aside(&path, dir.path(), "gone").unwrap();
     };
-    fs::create_dir_all(&path).unwrap();
+    fs::create_dir_all(path.join("full")).unwrap();
     check("a directory");
     durable::write_atomic(&path, b"").unwrap();
     check("empty");
@@ -93,7 +143,6 @@ fn a_file_in_the_way_is_no_file_and_is_replaced() {
     {
         let outside = dir.path().join("outside");
         durable::write_atomic(&outside, b"outside").unwrap();
-        fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&outside, &path).unwrap();
         check("a symbolic link");
         assert_eq!(fs::read(&outside).unwrap(), b"outside");

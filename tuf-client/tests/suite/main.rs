@@ -5,6 +5,12 @@ mod audit;
 mod cli;
 mod clock;
 mod common;
+#[cfg(all(feature = "cli", unix))]
+mod concurrency;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod crash;
+#[cfg(unix)]
+mod damage;
 #[cfg(feature = "http")]
 mod downloads;
 mod faults;
@@ -22,3 +28,4 @@ mod proxies;
 mod tls;
 #[cfg(feature = "http")]
 mod web;
+mod promises;

@@ -5,6 +5,10 @@
 //! `WRITE_TEST_VECTORS=1 cargo test -p tuf-core --test integration write_the_vectors`
 
 mod generate;
+mod histories;
+mod scripts;
+mod signatures;
+mod story;
 mod workflow;
 
 use std::collections::BTreeMap;
@@ -15,9 +19,10 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 use tuf_core::bins::{HashBins, SuccinctBins};
 use tuf_core::canonical::{JsonProblem, canonicalize};
-use tuf_core::{Checker, Error, Key, RoleKeys, TargetPath, pattern};
+use tuf_core::{Envelope, Key, Limits, RoleKeys, TargetPath, pattern};
 
-use crate::support::{Client, Files, find, kind_name};
+use crate::support::{Client, sha256};
+use story::Reader;
 
 pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../test-vectors")
@@ -44,9 +49,9 @@ pub(crate) fn bytes(value: &Value) -> Vec<u8> {
     HEXLOWER.decode(text(value).as_bytes()).unwrap()
 }
 
-/// The file names in `workflow/`.
-fn workflow_names() -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(directory().join("workflow"))
+/// The file names in `workflow/` or `scripts/`.
+fn names(of: &str) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory().join(of))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -121,9 +126,7 @@ fn hash_bins() {
 
 #[test]
 fn workflow() {
-    let names = workflow_names();
-    assert!(names.len() >= 25, "only {} cases", names.len());
-    for name in names {
+    for name in names("workflow") {
         let case = read(&format!("workflow/{name}"));
         let (found, expected) = (verdict(&case), &case["expected"]);
         assert_eq!(&found, expected, "{name}: {}", text(&case["says"]));
@@ -145,35 +148,58 @@ fn verdict(case: &Value) -> Value {
             (if name.ends_with(".root.json") { format!("root_history/{name}") } else { name }, bytes)
         })
         .collect();
-    let files = map(&case["files"]);
-    run(&mut client, &files, case).unwrap_or_else(|error| {
-        let role = error.role().map(ToString::to_string);
-        let attack = error.attack().map(tuf_core::Attack::name);
-        serde_json::json!({"refused": {"role": role, "kind": kind_name(error.kind()), "attack": attack}})
-    })
+    let targets = story::strings(&case["targets"]);
+    story::verdict(&mut client, &map(&case["files"]), &targets, case.get("target").map(text))
 }
 
-fn run(client: &mut Client, files: &Files, case: &Value) -> Result<Value, Error> {
-    let set = client.refresh(files).result?;
-    let versions = serde_json::json!({
-        "root": set.root().header.version,
-        "timestamp": set.timestamp().header.version,
-        "snapshot": set.snapshot().header.version,
-        "targets": set.targets().header.version,
-    });
-    let mut ok = serde_json::json!({ "versions": versions });
-    if let Some(wanted) = case.get("target").map(text) {
-        let consistent = set.root().consistent_snapshot;
-        let found = find(set, files, wanted, &mut Vec::new())?;
-        ok["target"] = found.as_ref().map(|found| found.role.to_string()).into();
-        if let Some(found) = found {
-            let path = TargetPath::new(wanted).unwrap();
-            let remote = path.remote(consistent.then_some(&found.file.hashes));
-            let content = case["targets"].get(&remote).map(text).unwrap_or_else(|| panic!("no {remote}"));
-            Checker::check(&found.file.hashes, Some(found.file.length), content.as_bytes())?;
+/// Several refreshes of one client.
+#[test]
+fn scripts() {
+    for name in names("scripts") {
+        let case = read(&format!("scripts/{name}"));
+        let mut reader = Reader::new(&case);
+        for (number, step) in (1..).zip(case["steps"].as_array().unwrap()) {
+            assert_eq!(
+                reader.step(step),
+                step["expected"],
+                "{name}, refresh {number}: {}",
+                text(&step["says"])
+            );
         }
     }
-    Ok(serde_json::json!({ "ok": ok }))
+}
+
+/// The canonical form of every metadata file in the cases, once by the naive writer of the tests and once by the
+/// library; `run_python_tuf.py` adds a third.
+#[test]
+fn canonical_metadata() {
+    let expected = read("canonical-metadata.json");
+    let expected = expected["signed"].as_object().unwrap();
+    let files = ["workflow", "scripts"]
+        .into_iter()
+        .flat_map(|directory| names(directory).into_iter().map(move |name| format!("{directory}/{name}")));
+    let files = files.map(|name| (name.clone(), read(&name))).collect();
+    let mut seen = 0;
+    for file in generate::metadata_of(&files) {
+        let Some(expected) = expected.get(&sha256(&file)) else { continue };
+        let envelope = Envelope::parse(file, &Limits::default()).unwrap();
+        assert_eq!(&sha256(envelope.signed().as_bytes()), text(expected));
+        seen += 1;
+    }
+    assert_eq!(seen, expected.len(), "files that no case has");
+}
+
+/// What `test-vectors/README.md` and the documents promise.
+#[test]
+fn there_are_at_least_300_cases() {
+    let tables = ["canonical-json.json", "hash-bins.json", "keys.json", "patterns.json"];
+    let mut counts: Vec<(&str, usize)> = tables.map(|name| (name, cases(name).len())).into();
+    counts.extend(["workflow", "scripts"].map(|directory| (directory, names(directory).len())));
+    let total: usize = counts.iter().map(|(_, count)| count).sum();
+    println!("{total} cases: {counts:?}");
+    assert!(total >= 300, "{total} cases: {counts:?}");
+    let readme = std::fs::read_to_string(directory().join("README.md")).unwrap();
+    assert!(readme.contains(&format!("{total} cases")), "README.md does not say {total} cases");
 }
 
 #[test]
@@ -182,8 +208,14 @@ fn the_vectors_are_what_the_generator_writes() {
     for (name, value) in &generated {
         assert_eq!(&read(name), value, "{name}: run the generator (see the head of this file)");
     }
-    let names: Vec<String> = workflow_names().iter().map(|name| format!("workflow/{name}")).collect();
-    assert!(names.iter().all(|name| generated.contains_key(name)), "a file that nothing generates");
+    for directory in ["workflow", "scripts"] {
+        for name in names(directory) {
+            assert!(
+                generated.contains_key(&format!("{directory}/{name}")),
+                "nothing generates {directory}/{name}"
+            );
+        }
+    }
 }
 
 /// By itself it does nothing; it is asked for at the head of this file.
@@ -193,7 +225,9 @@ fn write_the_vectors() {
     if std::env::var_os("WRITE_TEST_VECTORS").is_none() {
         return;
     }
-    std::fs::create_dir_all(directory().join("workflow")).unwrap();
+    for name in ["workflow", "scripts"] {
+        std::fs::create_dir_all(directory().join(name)).unwrap();
+    }
     for (name, value) in generate::all() {
         let text = serde_json::to_string_pretty(&value).unwrap() + "\n";
         std::fs::write(directory().join(name), text).unwrap();

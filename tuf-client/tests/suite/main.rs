@@ -22,10 +22,11 @@ mod matrix;
 mod mirrors;
 mod multi;
 mod paths;
+mod promises;
 #[cfg(feature = "cli")]
 mod proxies;
 #[cfg(feature = "http")]
 mod tls;
 #[cfg(feature = "http")]
 mod web;
-mod promises;
+

@@ -115,20 +115,36 @@ pub(crate) fn find(
     target: &str,
     visited: &mut Vec<String>,
 ) -> Result<Option<Found>, Error> {
+    find_stored(&mut BTreeMap::new(), set, files, target, visited)
+}
+
+/// The same, with the delegated roles of a store: what is there and still holds is not fetched.
+pub(crate) fn find_stored(
+    store: &mut BTreeMap<String, Arc<[u8]>>,
+    set: TrustedSet,
+    files: &Files,
+    target: &str,
+    visited: &mut Vec<String>,
+) -> Result<Option<Found>, Error> {
     let mut search = Search::new(set.clone(), path(target));
     loop {
-        let bytes = match search.step() {
-            SearchStep::Role { role, .. } => {
-                visited.push(role.as_str().to_owned());
-                let version = set.meta(role)?.version;
-                let name = role.file_name(set.root().consistent_snapshot.then_some(version));
-                let missing = || Error::from(ErrorKind::Missing(name.clone())).in_role(role);
-                files.get(&name).cloned().ok_or_else(missing)?
-            }
+        let (role, version) = match search.step() {
+            SearchStep::Role { role, .. } => (role.clone(), set.meta(role)?.version),
             SearchStep::Done(found) => return Ok(found.cloned()),
             other => panic!("a step that the tests do not know: {other:?}"),
         };
+        visited.push(role.as_str().to_owned());
+        let stored = StoredFile::Delegated(role.clone()).file_name();
+        if let Some(bytes) = store.get(&stored)
+            && search.give(bytes).is_ok()
+        {
+            continue;
+        }
+        let name = role.file_name(set.root().consistent_snapshot.then_some(version));
+        let missing = || Error::from(ErrorKind::Missing(name.clone())).in_role(&role);
+        let bytes = files.get(&name).cloned().ok_or_else(missing)?;
         search.give(&bytes)?;
+        store.insert(stored, bytes);
     }
 }
 

@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 use tuf_core::canonical::to_wire;
 use tuf_core::{Hashes, RoleName, TargetPath};
 
-pub(crate) use client::{COMPLETE, Client, Want, assert_refused, change_names, find, kind_name, warm};
+pub(crate) use client::{
+    COMPLETE, Client, Want, assert_refused, change_names, find, find_stored, kind_name, warm,
+};
 pub(crate) use keys::Pair;
 
 /// Whether some work takes at most so many seconds of this thread's processor time: other work on the machine does not

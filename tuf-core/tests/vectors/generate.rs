@@ -1,11 +1,13 @@
 //! Writes the cases. What is expected is said here by hand, never asked of the code under test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
+use tuf_core::{Envelope, Limits};
 
-use super::{read, workflow};
+use super::{read, scripts, signatures, workflow};
 use crate::support::{Pair, canonical, sha256};
 
 /// Every file of `test-vectors/`, by its name.
@@ -18,10 +20,33 @@ pub(super) fn all() -> BTreeMap<String, Value> {
     ]
     .map(|(name, cases)| (name.to_owned(), json!({ "cases": cases })))
     .into();
-    for (name, case) in workflow::cases() {
-        assert!(files.insert(format!("workflow/{name}.json"), case).is_none(), "{name} twice");
+    for (directory, cases) in [("workflow", workflow::cases()), ("scripts", scripts::cases())] {
+        for (name, case) in cases {
+            assert!(files.insert(format!("{directory}/{name}.json"), case).is_none(), "{name} twice");
+        }
     }
+    let signed: BTreeMap<String, String> = metadata_of(&files)
+        .into_iter()
+        // What is refused as it is read is a case of another kind.
+        .filter(|file| Envelope::parse(Arc::clone(file), &Limits::default()).is_ok())
+        .filter_map(|file| {
+            let value: Value = serde_json::from_slice(&file).ok()?;
+            Some((sha256(&file), sha256(canonical(value.get("signed")?).as_bytes())))
+        })
+        .collect();
+    files.insert("canonical-metadata.json".to_owned(), json!({ "signed": signed }));
     files
+}
+
+/// Every metadata file of the cases, once.
+pub(super) fn metadata_of(files: &BTreeMap<String, Value>) -> BTreeSet<Arc<[u8]>> {
+    let cases = files.iter().filter(|(name, _)| name.contains('/')).map(|(_, case)| case);
+    let maps = cases.flat_map(|case| {
+        let steps = case["steps"].as_array().into_iter().flatten().map(|step| &step["files"]);
+        [&case["files"], &case["stored"]].into_iter().chain(steps)
+    });
+    let contents = maps.filter_map(Value::as_object).flat_map(|map| map.values()).filter_map(Value::as_str);
+    contents.map(|content| content.as_bytes().into()).collect()
 }
 
 fn canonical_json() -> Vec<Value> {
@@ -53,6 +78,26 @@ fn canonical_json() -> Vec<Value> {
         ),
         ("2^53 + 1 is not rounded", "9007199254740993", "9007199254740993"),
         ("true, false, null", "[true,false,null]", "[true,false,null]"),
+        ("an empty key comes first", r#"{"a":1,"":2}"#, r#"{"":2,"a":1}"#),
+        ("a key sorts before its own continuation", r#"{"ab":1,"a":2}"#, r#"{"a":2,"ab":1}"#),
+        ("numeric keys are strings: 10 comes before 9", r#"{"9":1,"10":2}"#, r#"{"10":2,"9":1}"#),
+        (
+            "keys with control characters come before the space",
+            r#"{" ":1,"\n":2,"\u0000":3}"#,
+            "{\"\u{0}\":3,\"\n\":2,\" \":1}",
+        ),
+        ("a key that needs escapes", r#"{"\"\\":1}"#, r#"{"\"\\":1}"#),
+        ("a slash is not escaped", r#""a\/b""#, r#""a/b""#),
+        ("U+2028 stands as it is", r#""\u2028""#, "\"\u{2028}\""),
+        ("a byte order mark inside a string stays", r#""\ufeff""#, "\"\u{feff}\""),
+        ("2^64", "18446744073709551616", "18446744073709551616"),
+        ("-2^63 - 1", "-9223372036854775809", "-9223372036854775809"),
+        ("a string at the top", r#" "a" "#, r#""a""#),
+        (
+            "nested objects are sorted too",
+            r#"[{"b":[{"d":1,"c":2}],"a":0}]"#,
+            r#"[{"a":0,"b":[{"c":2,"d":1}]}]"#,
+        ),
         ("an escaped key is sorted by what it means", r#"{"\u0062":1,"a":2}"#, r#"{"a":2,"b":1}"#),
     ];
     let refused = [
@@ -75,6 +120,20 @@ fn canonical_json() -> Vec<Value> {
         ("NaN", "NaN", "syntax"),
         ("an unknown escape", r#""\x41""#, "syntax"),
         ("nothing", "", "syntax"),
+        ("a number too large for a float, with exponent", "1e400", "float"),
+        ("minus alone", "-", "syntax"),
+        ("minus and leading zero", "-01", "syntax"),
+        ("an exponent of zero", "1E0", "float"),
+        ("Infinity", "Infinity", "syntax"),
+        ("an object that is not closed", r#"{"a":1"#, "syntax"),
+        ("a string that is not closed", r#""a"#, "syntax"),
+        ("a key that is no string", "{1:2}", "syntax"),
+        ("a word cut short", "tru", "syntax"),
+        ("an escape of three digits", r#""\u00e""#, "syntax"),
+        ("a vertical tab between values", "[1,\u{b}2]", "syntax"),
+        ("a no-break space between values", "[1,\u{a0}2]", "syntax"),
+        ("a raw tab in a key", "{\"\t\":1}", "syntax"),
+        ("a surrogate in a key", r#"{"\udfff":1}"#, "surrogate"),
     ];
     let mut cases: Vec<Value> = accepted
         .iter()
@@ -157,7 +216,9 @@ fn keys() -> Vec<Value> {
     ];
     let mut recorded = read("keys.json")["cases"].take();
     let recorded = recorded.as_array_mut().map(std::mem::take).unwrap_or_default();
-    cases.extend(recorded.into_iter().filter(|case| case["recorded"] == true));
+    let recorded: Vec<Value> = recorded.into_iter().filter(|case| case["recorded"] == true).collect();
+    cases.extend(signatures::cases(&recorded));
+    cases.extend(recorded);
     cases
 }
 
@@ -210,6 +271,47 @@ fn patterns() -> Vec<Value> {
         ("*a", "aaaa", true),
         ("/a", "a", false),
         ("a/", "a", false),
+        // Where globset, minimatch, fnmatch and filepath.Match part.
+        ("a/**", "a/b/c", false),
+        ("**/c", "a/b/c", false),
+        ("a/**/c", "a/c", false),
+        ("a/**/c", "a/b/c", true),
+        (".*", ".hidden", true),
+        ("#a", "#a", true),
+        ("@(a|b)", "a", false),
+        ("+(a)", "aa", false),
+        ("{1..3}", "2", false),
+        ("A", "a", false),
+        ("[A-Z]", "a", false),
+        ("a%2Fb", "a/b", false),
+        ("a\\?", "a\\b", true),
+        ("[\\]]", "\\]", true),
+        ("[a-c-e]", "-", true),
+        ("[a-c-e]", "d", false),
+        ("[--0]", ".", true),
+        ("[]-a]", "^", true),
+        ("[!a-c]x", "dx", true),
+        ("[!]", "!", false),
+        ("[!]", "[!]", true),
+        ("[]", "[]", true),
+        ("[[]", "[", true),
+        ("[*]", "*", true),
+        ("[*]", "a", false),
+        ("[?]", "a", false),
+        ("x[", "x[", true),
+        ("]", "]", true),
+        ("*.[ch]", "main.c", true),
+        ("[\u{e0}-\u{ff}]", "\u{e9}", true),
+        ("e\u{301}", "\u{e9}", false),
+        ("a\nb", "a\nb", true),
+        ("*", "a\nb", true),
+        ("??", "\u{1f600}", false),
+        ("a b", "a b", true),
+        ("*/*/*", "a//b", true),
+        ("a//b", "a/b", false),
+        ("***", "abc", true),
+        ("*a*a*a*", "aa", false),
+        ("d/*", "D/x", false),
     ];
     let case = |(pattern, path, matches): &(&str, &str, bool)| json!({"pattern": pattern, "path": path, "matches": matches});
     cases.iter().map(case).collect()

@@ -2,15 +2,15 @@
 
 mod chain;
 mod files;
+mod graphs;
 mod search;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::{Files, Repo, now, path};
+use crate::support::{Files, Repo, path};
 
 /// One case while it is made.
 struct Case {
@@ -81,7 +81,7 @@ type Row = (&'static str, &'static str, &'static str, fn(&mut Case), Expected);
 
 /// Name and JSON of every case.
 pub(super) fn cases() -> Vec<(String, Value)> {
-    let rows = [chain::rows(), files::rows(), search::rows()].into_iter().flatten();
+    let rows = [chain::rows(), files::rows(), search::rows(), graphs::rows()].into_iter().flatten();
     rows.map(|(name, section, says, make, expected)| {
         let mut case = Case::new();
         make(&mut case);
@@ -103,7 +103,7 @@ fn finish(case: &Case, section: &str, says: &str, expected: &Expected) -> Value 
             json!({"refused": {"role": role, "kind": kind, "attack": attack}})
         }
     };
-    let time = (now() + TimeDelta::days(case.days)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let time = super::story::time(case.days);
     let mut value = json!({
         "says": says, "section": section, "time": time, "pinned_root": text(&case.pinned),
         "stored": texts(&case.stored), "files": texts(&case.repo.files), "expected": expected,

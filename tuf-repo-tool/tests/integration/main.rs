@@ -8,3 +8,4 @@ mod quickstart;
 mod repository;
 mod support;
 mod tamper;
+mod vectors;

@@ -10,13 +10,16 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// Rises whenever the environment has to be made anew.
-const COMPLETE: &str = "complete-1";
+const COMPLETE: &str = "complete-2";
 
 /// pip before it compared a file with the hash on its index page.
 const OLD_PIP: &str = "pip==22.3";
 
 /// uv before it did.
 const OLD_UV: &str = "uv==0.9.5";
+
+/// The python-tuf that `test-vectors/python-tuf.json` is about.
+const PYTHON_TUF: &str = "tuf==7.0.0";
 
 /// Installers in virtual environments and directories of their own.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ pub(crate) fn python() -> &'static Python {
 }
 
 impl Python {
-    /// Current pip, uv and python-tuf live here.
+    /// Current pip and uv, and python-tuf, live here.
     pub(crate) fn interpreter(&self) -> PathBuf {
         executable(&self.directory.join("current"), "python")
     }
@@ -79,7 +82,7 @@ impl Python {
         let (current, old, old_uv) = (place("current"), place("old"), place("old-uv"));
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(&current));
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(&old));
-        let packages = ["pip", "uv", "tuf", "securesystemslib[crypto]"];
+        let packages = ["pip", "uv", PYTHON_TUF, "securesystemslib[crypto]"];
         succeeds(install(&current).arg("--upgrade").args(packages));
         succeeds(install(&old).arg(OLD_PIP));
         succeeds(install(&current).arg("--target").arg(&old_uv).arg(OLD_UV));

@@ -1,7 +1,8 @@
 //! What a person would otherwise type: `cargo xtask test` runs everything CI runs, `cargo xtask figures`
 //! prints the figures of the workspace, `cargo xtask requirements` checks the table of requirements and writes its page,
-//! `cargo xtask fuzz` fuzzes.
+//! `cargo xtask fuzz` fuzzes, `cargo xtask differential` compares with python-tuf.
 
+mod differential;
 mod figures;
 mod fuzz;
 mod requirements;
@@ -10,11 +11,12 @@ mod tools;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask test | requirements | figures | fuzz
+const USAGE: &str = "usage: cargo xtask test | requirements | figures | fuzz | differential
   test          format, lints, all tests, requirements, documentation, dependency policy: what CI runs
   requirements  every requirement in specs/requirements.toml has code and a test; writes specs/requirements.md
   figures       crate counts, lines and binary sizes
-  fuzz          each target of fuzz/ for 10 s: fuzz [--seconds N] [TARGET...]";
+  fuzz          each target of fuzz/ for 10 s: fuzz [--seconds N] [TARGET...]
+  differential  random repository histories, here and through python-tuf: differential [--histories N] [--seed S]";
 
 /// One step failed; it has said why.
 pub(crate) struct Failed(pub(crate) String);
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Some("requirements") => requirements::run(requirements::Page::Write),
         Some("figures") => figures::run_figures(),
         Some("fuzz") => fuzz::run(rest),
+        Some("differential") => differential::run(rest),
         _ => Err(Failed(USAGE.to_owned())),
     };
     match result {

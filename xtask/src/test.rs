@@ -2,7 +2,7 @@
 //! what cannot be installed fails by name.
 
 use super::tools::{self, cargo, cargo_tool, say};
-use super::{Failed, requirements};
+use super::{Failed, differential, requirements};
 
 pub(crate) fn run() -> Result<(), Failed> {
     tools::run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -47,6 +47,7 @@ pub(crate) fn run() -> Result<(), Failed> {
         "0.9.143",
         &["run", "--workspace", "--locked", "--no-fail-fast"],
     )?)?;
+    differential::run(&[])?;
     requirements::run(requirements::Page::Check)?;
     tools::run(&mut cargo(&["test", "--workspace", "--doc", "--locked"]))?;
     super::fuzz::seeds()?;

@@ -29,4 +29,3 @@ mod proxies;
 mod tls;
 #[cfg(feature = "http")]
 mod web;
-

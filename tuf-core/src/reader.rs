@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Utc};
 
 use crate::json::{Extra, Json};
 
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a time: RFC 3339 with an optional fraction and a zero offset.
+    /// Reads a time: RFC 3339 with an optional fraction, and strict.
     pub(crate) fn time(&mut self) -> Result<DateTime<Utc>, FieldError> {
         let text = self.string()?;
         parse_time(&text).ok_or_else(|| FieldError::new("a time like 2030-01-31T12:00:00Z", text))
@@ -230,21 +230,52 @@ pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Fi
     value.ok_or_else(|| FieldError::missing(field))
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.fraction](Z|+00:00)`, nothing laxer.
+/// `YYYY-MM-DDTHH:MM:SS[.fraction](Z|+HH:MM|-HH:MM)`, nothing laxer. Writers must say `Z` (spec 4.2); the first root of
+/// a public repository says `-06:00`, and who starts from it has to get past it.
 pub(crate) fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    let local = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?;
+    let (local, offset) = match text.strip_suffix('Z') {
+        Some(local) => (local, TimeDelta::zero()),
+        None => {
+            let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            (local, parse_offset(offset)?)
+        }
+    };
     let (whole, fraction) = local.split_once('.').map_or((local, None), |(w, f)| (w, Some(f)));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let shape = whole.len() == 19
-        && whole.bytes().zip(*b"0000-00-00T00:00:00").all(|(found, wanted)| match wanted {
-            b'0' => found.is_ascii_digit(),
-            other => found == other,
-        });
     // A leap second is no time that chrono can compare; nobody signs one.
-    if !shape || whole.ends_with(":60") || !fraction.is_none_or(|f| digits(f) && f.len() <= 9) {
+    if !looks_like(whole, "0000-00-00T00:00:00")
+        || whole.ends_with(":60")
+        || !fraction.is_none_or(|f| digits(f) && f.len() <= 9)
+    {
         return None;
     }
-    Some(NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S%.f").ok()?.and_utc())
+    let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+    let time = local.checked_sub_signed(offset)?;
+    // What is read must be writable.
+    (0..=9999).contains(&time.year()).then(|| time.and_utc())
+}
+
+/// `+HH:MM` or `-HH:MM`. `-00:00` is no offset but says that there is none to be known (RFC 3339 4.3).
+fn parse_offset(text: &str) -> Option<TimeDelta> {
+    let (sign, rest) = text.split_at_checked(1)?;
+    let (hours, minutes) = rest.split_once(':').filter(|_| looks_like(rest, "00:00"))?;
+    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let offset = TimeDelta::minutes(hours * 60 + minutes);
+    match sign {
+        _ if hours > 23 || minutes > 59 => None,
+        "+" => Some(offset),
+        "-" if !offset.is_zero() => Some(-offset),
+        _ => None,
+    }
+}
+
+/// Whether a text has a digit where `shape` has a zero, and is `shape` elsewhere.
+fn looks_like(text: &str, shape: &str) -> bool {
+    text.len() == shape.len()
+        && text.bytes().zip(shape.bytes()).all(|(found, wanted)| match wanted {
+            b'0' => found.is_ascii_digit(),
+            other => found == other,
+        })
 }
 
 /// The name of a field, and what writes its value.
@@ -321,11 +352,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_rfc_3339_with_a_zero_offset() {
+    fn times_are_strict_rfc_3339() {
         for text in [
             "2030-01-31T12:00:00Z",
             "2030-01-31T12:00:00.120Z",
             "2030-01-31T12:00:00+00:00",
+            "2030-01-31T12:00:00.99008-06:00",
             "9999-12-31T23:59:59Z",
         ] {
             assert!(parse_time(text).is_some(), "{text}");
@@ -336,7 +368,14 @@ mod tests {
             "2030-01-31 12:00:00Z",
             "2030-01-31T12:00:00",
             "2030-01-31t12:00:00z",
-            "2030-01-31T12:00:00+02:00",
+            "2030-01-31T12:00:00+2:00",
+            "2030-01-31T12:00:00+0200",
+            "2030-01-31T12:00:00+24:00",
+            "2030-01-31T12:00:00-02:60",
+            "2030-01-31T12:00:00~02:00",
+            "9999-12-31T23:59:59-00:01",
+            "0000-01-01T00:00:00+00:01",
+            "é2:00",
             "2030-01-31T12:00:60Z",
             "2030-02-30T12:00:00Z",
             "2030-01-31T12:00:00.Z",
@@ -345,6 +384,12 @@ mod tests {
             "2030-01-31T12:00:00-00:00",
         ] {
             assert!(parse_time(text).is_none(), "{text}");
+        }
+        for (text, utc) in [
+            ("2021-12-18T13:28:12.99008-06:00", "2021-12-18T19:28:12.99008Z"),
+            ("2030-01-01T00:30:00+05:45", "2029-12-31T18:45:00Z"),
+        ] {
+            assert_eq!(parse_time(text), parse_time(utc), "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod bad_days;
 mod bad_upstreams;
+mod interop;
 mod mirror;
 mod quickstart;
 mod repository;

@@ -12,7 +12,9 @@
 pub(crate) mod demo;
 mod dist;
 pub(crate) mod hostile;
+pub(crate) mod node;
 pub(crate) mod python;
+pub(crate) mod tuftool;
 mod upstream;
 
 use std::path::{Path, PathBuf};

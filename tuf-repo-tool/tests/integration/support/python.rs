@@ -31,18 +31,26 @@ pub(crate) struct Python {
 pub(crate) fn python() -> &'static Python {
     static PYTHON: OnceLock<Python> = OnceLock::new();
     PYTHON.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let directory = target.join("test-env");
-        std::fs::create_dir_all(&directory).unwrap();
-        let lock = File::create(directory.join("lock")).unwrap();
-        lock.lock().unwrap();
-        let python = Python { directory };
-        if !python.directory.join(COMPLETE).exists() {
-            python.make();
-            File::create(python.directory.join(COMPLETE)).unwrap().flush().unwrap();
-        }
+        let python = Python { directory: test_env() };
+        made_once(&python.directory, COMPLETE, || python.make());
         python
     })
+}
+
+/// Where what the tests install is kept.
+pub(crate) fn test_env() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("test-env")
+}
+
+/// Makes what is in a directory, unless the file `complete` says that a test process has done so.
+pub(crate) fn made_once(directory: &Path, complete: &str, make: impl FnOnce()) {
+    std::fs::create_dir_all(directory).unwrap();
+    let lock = File::create(directory.join("lock")).unwrap();
+    lock.lock().unwrap();
+    if !directory.join(complete).exists() {
+        make();
+        File::create(directory.join(complete)).unwrap().flush().unwrap();
+    }
 }
 
 impl Python {
@@ -91,17 +99,20 @@ impl Python {
     }
 }
 
-fn install(venv: &Path) -> Command {
+/// `pip install` into a virtual environment, up to the packages.
+pub(crate) fn install(venv: &Path) -> Command {
     let mut command = Command::new(executable(venv, "python"));
     command.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]);
     command
 }
 
-fn executable(venv: &Path, name: &str) -> PathBuf {
+/// A program of a virtual environment.
+pub(crate) fn executable(venv: &Path, name: &str) -> PathBuf {
     venv.join("bin").join(name)
 }
 
-fn succeeds(command: &mut Command) {
+/// Runs a command of the setting up, whose output nobody wants to see if all goes well.
+pub(crate) fn succeeds(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [output.stdout, output.stderr].concat();

@@ -1,0 +1,9 @@
+//! Other implementations read what `tuf-repo` writes, and `tuf-client` reads what they write. Their side is in
+//! `interop/` at the top of the workspace.
+
+mod lookalike;
+mod lookalikes;
+mod ours;
+mod peer;
+mod theirs;
+mod tuftool;

@@ -298,6 +298,7 @@ impl Refresh {
             State::RemoteSnapshot(timestamp) => {
                 let bytes = present(bytes, &TopLevel::Snapshot.role(), || self.fetch_name())?;
                 let snapshot = timestamp.snapshot(&bytes, &self.floor)?;
+                self.equivocation = self.equivocation.take().or_else(|| snapshot.equivocation().cloned());
                 self.floor.snapshot = Some((**snapshot.snapshot()).clone());
                 self.state = State::LoadTargets(snapshot);
             }
@@ -355,7 +356,8 @@ impl Refresh {
         self.floor.timestamp.as_ref().map(|timestamp| timestamp.header.version)
     }
 
-    /// What to report although nothing was refused for it: see [`FreshTimestamp::equivocation`].
+    /// What to report although nothing was refused for it: see [`FreshTimestamp::equivocation`] and
+    /// [`FreshSnapshot::equivocation`].
     #[must_use]
     pub const fn equivocation(&self) -> Option<&Error> {
         self.equivocation.as_ref()

@@ -347,6 +347,26 @@ fn roles_of_two_snapshots_are_not_put_together() {
     assert!(matches!(search.step(), SearchStep::Role { role, .. } if role.as_str() == "A"), "still wanted");
 }
 
+/// A driver that gives the same role once more must not take the end of the search for its result.
+#[test]
+fn a_search_over_the_limit_stays_refused() {
+    let names: Vec<String> = (0..40).map(|n| format!("r{n}")).collect();
+    let edges: Vec<_> =
+        names.iter().map(|name| ("targets".to_owned(), name.clone(), "*".to_owned(), false)).collect();
+    let repo = graph(&edges, &[]);
+    let set = repo.client().trusts(&repo.files);
+    let mut search = Search::new(set, TargetPath::new("f").unwrap());
+    let mut give =
+        |name: &str| search.give(&repo.files[&format!("1.{name}.json")]).map(drop).map_err(|e| e.to_string());
+    for name in &names[..31] {
+        give(name).unwrap();
+    }
+    for name in ["r31", "r32", "r32"] {
+        assert!(give(name).unwrap_err().contains("roles visited"), "{name}");
+    }
+    assert!(matches!(search.step(), SearchStep::Role { role, .. } if role.as_str() == "r32"));
+}
+
 /// The specification's words as recursion. `Err` ends the search: `true` where more than 32 roles would be asked.
 fn naive(
     edges: &[(String, String, String, bool)],

@@ -49,8 +49,9 @@ async fn open(url: &Url) -> Result<Body, TransportError> {
     }
     let file = File::open(&path).await.map_err(|error| failed(url, error))?;
 
-    // No further than the declared length, should the file grow meanwhile.
-    let state = (file.take(found.len()), url.clone());
+    // Of the file that was opened: the name may stand for another one by now. No further than this, should it grow.
+    let length = file.metadata().await.map_err(|error| failed(url, error))?.len();
+    let state = (file.take(length), url.clone());
     let chunks = stream::try_unfold(state, |(mut file, url)| async move {
         let mut chunk = BytesMut::with_capacity(CHUNK);
         match file.read_buf(&mut chunk).await {
@@ -59,7 +60,7 @@ async fn open(url: &Url) -> Result<Body, TransportError> {
             Err(error) => Err(failed(&url, error)),
         }
     });
-    Ok(Body::from_stream(url, Some(found.len()), chunks))
+    Ok(Body::from_stream(url, Some(length), chunks))
 }
 
 fn failed(url: &Url, error: io::Error) -> TransportError {

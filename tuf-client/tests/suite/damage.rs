@@ -177,6 +177,8 @@ async fn whatever_happens_to_a_stored_file_is_reported_and_repaired() {
     println!("{cases} cases, {reported} set aside");
     // What is not set aside has lost nothing: an older file beside a newer copy of it, a permission that was given back, a
     // bit that no reader minds.
+    // The time of the last refresh only makes a warning.
+    harmless.retain(|what| !what.starts_with("metadata/last_time"));
     for what in &harmless {
         assert!(["older", "unreadable", "flipped"].iter().any(|kind| what.ends_with(kind)), "{what}");
         assert!(!(what.ends_with("older") && what.contains("root_history")), "{what}");

@@ -233,13 +233,14 @@ impl FreshTimestamp {
     ///
     /// # Errors
     /// [`ErrorKind::Length`], [`ErrorKind::Hash`], [`ErrorKind::Threshold`], [`ErrorKind::Version`],
-    /// [`ErrorKind::Rollback`], [`ErrorKind::RoleRemoved`], [`ErrorKind::Equivocation`], [`ErrorKind::Expired`].
+    /// [`ErrorKind::Rollback`], [`ErrorKind::RoleRemoved`], [`ErrorKind::Expired`].
     pub fn snapshot(&self, bytes: &Arc<[u8]>, floor: &Floor) -> Result<FreshSnapshot, Error> {
         let meta = &self.timestamp.snapshot;
         meta.check(bytes)
             .map_err(|error| error.in_role(&TopLevel::Snapshot.role()).at_version(meta.version))?;
         let snapshot: Authentic<Snapshot> = self.root.authentic(bytes)?;
         same_version(&snapshot, meta.version)?;
+        let mut equivocation = None;
         if let Some(seen) = &floor.snapshot {
             for (file, old) in seen.meta.iter() {
                 match snapshot.meta.get(file) {
@@ -261,10 +262,10 @@ impl FreshTimestamp {
                     Some(_) => {}
                 }
             }
-            not_other(&snapshot, seen, &self.root.limits)?;
+            equivocation = not_other(&snapshot, seen, &self.root.limits).err();
         }
         let snapshot = fresh(snapshot, self.root.now)?;
-        Ok(FreshSnapshot { timestamp: self.clone(), snapshot, id: SnapshotId::default() })
+        Ok(FreshSnapshot { timestamp: self.clone(), snapshot, equivocation, id: SnapshotId::default() })
     }
 }
 
@@ -273,6 +274,7 @@ impl FreshTimestamp {
 pub struct FreshSnapshot {
     timestamp: FreshTimestamp,
     snapshot: Trusted<Snapshot>,
+    equivocation: Option<Error>,
     id: SnapshotId,
 }
 
@@ -281,6 +283,13 @@ impl FreshSnapshot {
     #[must_use]
     pub const fn snapshot(&self) -> &Trusted<Snapshot> {
         &self.snapshot
+    }
+
+    /// What to report if another content of this version was seen before: the timestamp's keys vouch for this one, but the
+    /// snapshot's keys signed both.
+    #[must_use]
+    pub const fn equivocation(&self) -> Option<&Error> {
+        self.equivocation.as_ref()
     }
 
     pub(crate) const fn fresh_root(&self) -> &FreshRoot {

@@ -74,8 +74,8 @@ impl Search {
     /// the driver's cache.
     ///
     /// # Errors
-    /// As [`TrustedSet::delegated`]; [`ErrorKind::Limit`] after too many roles. The search can go on
-    /// with other bytes for the same role.
+    /// As [`TrustedSet::delegated`]; [`ErrorKind::Limit`] after too many roles, and from then on. Else
+    /// the search can go on with other bytes for the same role.
     pub fn give(&mut self, bytes: &Arc<[u8]>) -> Result<Option<Trusted<Targets>>, Error> {
         let Some((delegator, role)) = self.pending.last() else { return Ok(None) };
         let trusted = self.set.delegated(delegator, role, bytes)?;
@@ -95,16 +95,20 @@ impl Search {
             return Err(Error::new(kind).in_role(role.role_name()));
         }
         self.set.must_have(role).map_err(|error| error.in_role(name))?;
+        self.check_limit()?;
         self.visited.insert((delegator.role_name().clone(), name.clone()));
         self.pending.pop();
         self.look_into(role);
+        self.check_limit()
+    }
+
+    /// One role more than the limit stays wanted for ever, so that the search never ends as if nothing had been found.
+    fn check_limit(&self) -> Result<(), Error> {
         let limit = self.set.limits().visited_roles;
         match self.pending.last() {
             Some((_, next)) if usize::try_from(limit).is_ok_and(|limit| self.visited.len() >= limit) => {
                 let kind = ErrorKind::Limit { what: "roles visited in one search", limit: limit.into() };
-                let error = Error::new(kind).in_role(next);
-                self.pending.clear();
-                Err(error)
+                Err(Error::new(kind).in_role(next))
             }
             _ => Ok(()),
         }

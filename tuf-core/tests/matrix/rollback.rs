@@ -36,8 +36,8 @@ fn clients(state: &str, repo: &mut Repo) -> Vec<Client> {
             repo.release("root");
             repo.release("dele");
             let batch = client.clone().refresh(&repo.files).batch;
-            assert_eq!(batch.changes().len(), 4, "root, timestamp, snapshot, targets");
-            return (0..=4).map(|count| crashed(&client, &batch, count)).collect();
+            assert_eq!(batch.changes().len(), 6, "root, two floors, timestamp, snapshot, targets");
+            return (0..=6).map(|count| crashed(&client, &batch, count)).collect();
         }
         _ => {}
     }

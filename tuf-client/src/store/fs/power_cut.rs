@@ -229,7 +229,8 @@ impl Disk {
 }
 
 fn is_temporary(name: &str) -> bool {
-    name.rsplit('/').next().unwrap().starts_with(".tmp-")
+    let name = name.rsplit('/').next().unwrap();
+    name.starts_with(".tmp-") || name.starts_with(".part-")
 }
 
 fn leftovers(directory: &Path) -> Vec<PathBuf> {

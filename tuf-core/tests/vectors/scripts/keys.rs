@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::story::Story;
-use super::{ARBITRARY, FIRST, FREEZE, MIX, ROLLBACK, Row, but, evil, found, ok, refused, start};
+use super::{ARBITRARY, FIRST, FREEZE, ROLLBACK, Row, but, evil, found, ok, refused, start};
 use crate::support::Pair;
 
 pub(super) fn roots() -> Vec<Row> {
@@ -115,7 +115,7 @@ pub(super) fn roots() -> Vec<Row> {
                 let root = files["1.root.json"].clone();
                 files.insert("2.root.json".into(), root);
             });
-            story.refresh("version 1 for version 2", None, refused("root", "Version", MIX));
+            story.refresh("version 1 for version 2", None, refused("root", "Version", ROLLBACK));
             story.refresh("gone again", None, ok(FIRST));
         }),
     ]

@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 use tuf_client::store::FsStore;
 use tuf_client::text::utc;
 use tuf_client::transport::{Credentials, HttpOptions, HttpTransport, Retry, SchemeTransport};
-use tuf_client::{Client, ClientBuilder, Error, Limits, TargetCache, View, dangerous, env};
+use tuf_client::{Client, ClientBuilder, Error, Limits, TargetCache, View, Warning, dangerous, env};
 use tuf_core::trust::RootChain;
 use url::Url;
 
@@ -57,7 +57,8 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
 /// Says what is not as it should be with a view, even if little is to be said.
 pub(crate) fn announce(view: &View, out: &Output) {
     let insist = |text: &str| out.insist(&format!("{WARNING}warning:{WARNING:#} {text}"));
-    for warning in view.warnings() {
+    // What was recovered is in the log already, which also has it when the refresh fails.
+    for warning in view.warnings().iter().filter(|warning| !matches!(warning, Warning::Recovered(_))) {
         insist(&warning.to_string());
     }
     let snapshot = view.trusted().snapshot().header.version;

@@ -1,7 +1,9 @@
 //! What a person would otherwise type: `cargo xtask test` runs everything CI runs, `cargo xtask figures`
 //! prints the figures of the workspace, `cargo xtask requirements` checks the table of requirements and writes its page,
-//! `cargo xtask fuzz` fuzzes, `cargo xtask differential` compares with python-tuf.
+//! `cargo xtask fuzz` fuzzes, `cargo xtask differential` compares with python-tuf,
+//! `cargo xtask coverage` counts lines run.
 
+mod coverage;
 mod differential;
 mod figures;
 mod fuzz;
@@ -11,12 +13,13 @@ mod tools;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask test | requirements | figures | fuzz | differential
+const USAGE: &str = "usage: cargo xtask test | requirements | figures | fuzz | differential | coverage
   test          format, lints, all tests, requirements, documentation, dependency policy: what CI runs
   requirements  every requirement in specs/requirements.toml has code and a test; writes specs/requirements.md
   figures       crate counts, lines and binary sizes
   fuzz          each target of fuzz/ for 10 s: fuzz [--seconds N] [TARGET...]
-  differential  random repository histories, here and through python-tuf: differential [--histories N] [--seed S]";
+  differential  random repository histories, here and through python-tuf: differential [--histories N] [--seed S]
+  coverage      which lines of tuf-core its tests run";
 
 /// One step failed; it has said why.
 pub(crate) struct Failed(pub(crate) String);
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Some("requirements") => requirements::run(requirements::Page::Write),
         Some("figures") => figures::run_figures(),
         Some("fuzz") => fuzz::run(rest),
+        Some("coverage") => coverage::run_coverage(),
         Some("differential") => differential::run(rest),
         _ => Err(Failed(USAGE.to_owned())),
     };

@@ -110,7 +110,7 @@ pub fn timestamp(data: &[u8]) {
 pub fn snapshot(data: &[u8]) {
     if let Some(snapshot) = round_trip::<Snapshot>(data) {
         for (name, meta) in snapshot.meta.iter() {
-            assert_eq!(snapshot.meta.get(name), Some(meta));
+            assert_eq!(snapshot.meta.get(&name), Some(meta));
         }
     }
 }
@@ -120,7 +120,7 @@ pub fn targets(data: &[u8]) {
     let Some(targets) = round_trip::<Targets>(data) else { return };
     for (path, file) in targets.targets.iter() {
         if let Ok(path) = TargetPath::new(path) {
-            assert_eq!(targets.targets.get(&path), Some(file));
+            assert_eq!(targets.targets.get(&path).as_ref(), Some(&file));
             let _ = path.remote(Some(&file.hashes));
         }
     }

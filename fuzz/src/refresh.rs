@@ -182,7 +182,7 @@ impl Client {
 
 impl Seen {
     fn of(set: &TrustedSet) -> Self {
-        let roles = set.snapshot().meta.iter().map(|(name, meta)| (name.to_owned(), meta.version));
+        let roles = set.snapshot().meta.iter().map(|(name, meta)| (name.into_owned(), meta.version));
         Self {
             root: (**set.root()).clone(),
             timestamp: set.timestamp().header.version,

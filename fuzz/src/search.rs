@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use tuf_core::trust::{Floor, RootChain, Search, SearchStep, TrustedSet};
-use tuf_core::{Error, Limits, TargetPath};
+use tuf_core::{Error, ErrorKind, Limits, TargetPath};
 
 use crate::input::Input;
 use crate::repo::{Signer, meta, now, signed};
@@ -158,9 +158,11 @@ fn run(set: TrustedSet, roles: &[Role]) -> (Result<Option<usize>, Error>, usize)
         };
         match search.give(roles[asked].file()) {
             Ok(role) => given += usize::from(role.is_some()),
-            // Too many roles: the last one was taken.
-            Err(error) if matches!(search.step(), SearchStep::Done(_)) => return (Err(error), given + 1),
-            Err(error) => return (Err(error), given),
+            Err(error) => {
+                // Too many roles: the last one was taken.
+                let taken = matches!(error.kind(), ErrorKind::Limit { .. });
+                return (Err(error), given + usize::from(taken));
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Everything that one metadata file says, before anyone trusts it.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::{BASE64, HEXLOWER};
 use ring::digest::{SHA256, digest};
@@ -7,7 +9,8 @@ use serde::Serialize;
 use tuf_core::trust::Authority;
 use tuf_core::{
     Delegated, Delegations, Envelope, Error, ErrorKind, Extra, Header, Key, KeyId, Keys, Limits, MetaFile,
-    PublicKey, RoleKeys, Root, Scope, Snapshot, Targets, Timestamp, TopLevel, canonical, read_unverified,
+    PublicKey, RoleKeys, Root, Scope, Snapshot, Strings, Targets, Timestamp, TopLevel, canonical,
+    read_unverified,
 };
 
 use crate::text::{span, table, utc};
@@ -212,7 +215,7 @@ fn of_timestamp(timestamp: &Timestamp, now: DateTime<Utc>) -> Inspection {
 }
 
 fn of_snapshot(snapshot: &Snapshot, now: DateTime<Utc>) -> Inspection {
-    let meta = snapshot.meta.iter().map(|(file, meta)| meta_info(file, meta)).collect();
+    let meta = snapshot.meta.iter().map(|(file, meta)| meta_info(&file, &meta)).collect();
     Inspection { meta, ..common(&snapshot.header, &snapshot.extra, now) }
 }
 
@@ -228,6 +231,10 @@ fn of_targets(targets: &Targets, now: DateTime<Utc>) -> Inspection {
     said
 }
 
+fn owned(strings: &Strings) -> Vec<String> {
+    strings.iter().map(Cow::into_owned).collect()
+}
+
 fn delegated(delegations: &Delegations) -> Vec<RoleInfo> {
     match &delegations.roles {
         Delegated::Roles(roles) => roles
@@ -236,8 +243,8 @@ fn delegated(delegations: &Delegations) -> Vec<RoleInfo> {
                 let mut info = role_info(&role.name.to_string(), &role.keys);
                 info.terminating = Some(role.terminating);
                 match &role.scope {
-                    Scope::Paths(paths) => info.paths = Some(paths.clone()),
-                    Scope::PathHashPrefixes(prefixes) => info.path_hash_prefixes = Some(prefixes.clone()),
+                    Scope::Paths(paths) => info.paths = Some(owned(paths)),
+                    Scope::PathHashPrefixes(prefixes) => info.path_hash_prefixes = Some(owned(prefixes)),
                     _ => {}
                 }
                 info

@@ -100,7 +100,9 @@ impl HashBins {
     #[must_use]
     pub fn delegations(self, keys: &RoleKeys) -> Vec<Delegation> {
         self.roles()
-            .map(|(name, prefixes)| Delegation::new(name, keys.clone(), Scope::PathHashPrefixes(prefixes)))
+            .map(|(name, prefixes)| {
+                Delegation::new(name, keys.clone(), Scope::PathHashPrefixes(prefixes.into()))
+            })
             .collect()
     }
 
@@ -235,7 +237,7 @@ mod tests {
                 let path = TargetPath::new(format!("packages/{number}")).unwrap();
                 let owners: Vec<_> = roles
                     .iter()
-                    .filter(|(_, prefixes)| Scope::PathHashPrefixes(prefixes.clone()).covers(&path))
+                    .filter(|(_, prefixes)| Scope::PathHashPrefixes(prefixes.clone().into()).covers(&path))
                     .map(|(name, _)| name.clone())
                     .collect();
                 assert_eq!(owners, [bins.role_of(&path)], "{count} bins, {path}");

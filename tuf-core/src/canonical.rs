@@ -124,6 +124,29 @@ pub fn to_wire(canonical: &str) -> Cow<'_, str> {
     Cow::Owned(wire)
 }
 
+/// How many bytes from the start are neither `"` nor `\` nor a control character. Eight are looked at together: most
+/// of metadata is the inside of strings.
+pub(crate) fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The high bit of each byte that is less than `n`; bytes above the first such one may show it falsely.
+    let less = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGH;
+    let mut length = 0;
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let special = less(word, 0x20)
+            | less(word ^ (ONES * u64::from(b'"')), 1)
+            | less(word ^ (ONES * u64::from(b'\\')), 1);
+        if special != 0 {
+            return length + usize::try_from(special.trailing_zeros() / 8).unwrap_or_default();
+        }
+        length += 8;
+        rest = after;
+    }
+    length + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count()
+}
+
 /// Appends a string in canonical form, quotes included.
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
@@ -336,32 +359,33 @@ impl<'a> Scanner<'a> {
         Ok(self.text.get(start..self.pos).unwrap_or_default())
     }
 
+    /// Skips what stands for itself in a string.
+    fn plain(&mut self) {
+        self.pos += plain_length(self.text.as_bytes().get(self.pos..).unwrap_or_default());
+    }
+
     /// One string: whether it stands there in canonical form, and its text.
     fn string(&mut self) -> Result<(bool, Cow<'a, str>), JsonError> {
         if !self.eat(b'"') {
             return Err(self.syntax("a string"));
         }
         let start = self.pos;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    let text = self.text.get(start..self.pos).unwrap_or_default();
-                    self.pos += 1;
-                    return Ok((true, Cow::Borrowed(text)));
-                }
-                Some(b'\\') => break,
-                Some(0x20..) => self.pos += 1,
-                Some(_) => return Err(self.syntax("no raw control character in a string")),
-                None => return Err(self.syntax("the end of the string")),
+        self.plain();
+        match self.peek() {
+            Some(b'"') => {
+                let text = self.text.get(start..self.pos).unwrap_or_default();
+                self.pos += 1;
+                return Ok((true, Cow::Borrowed(text)));
             }
+            Some(b'\\') => {}
+            Some(_) => return Err(self.syntax("no raw control character in a string")),
+            None => return Err(self.syntax("the end of the string")),
         }
         let mut canonical = true;
         let mut text = self.text.get(start..self.pos).unwrap_or_default().to_owned();
         loop {
             let plain = self.pos;
-            while !matches!(self.peek(), Some(b'"' | b'\\' | 0..0x20) | None) {
-                self.pos += 1;
-            }
+            self.plain();
             text.push_str(self.text.get(plain..self.pos).unwrap_or_default());
             if self.eat(b'"') {
                 return Ok((canonical, Cow::Owned(text)));
@@ -506,6 +530,21 @@ mod tests {
         ] {
             assert_eq!(canonical(text), expected, "{text}");
             assert_eq!(canonical(&to_wire(expected)), expected, "again: {text}");
+        }
+    }
+
+    #[test]
+    fn plain_text_is_measured_as_byte_by_byte() {
+        let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
+        for special in 0..=255 {
+            for other in [b'a', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff, special] {
+                for at in 0..20 {
+                    let mut bytes = [other; 20];
+                    bytes[at] = special;
+                    let expected = bytes.iter().take_while(|byte| plain(byte)).count();
+                    assert_eq!(plain_length(&bytes), expected, "{special} at {at} among {other}");
+                }
+            }
         }
     }
 

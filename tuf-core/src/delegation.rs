@@ -1,7 +1,5 @@
 //! Delegations (spec 4.5): which role may sign for which paths, in which order.
 
-use std::collections::BTreeSet;
-
 use data_encoding::HEXLOWER;
 
 use crate::bins::SuccinctBins;
@@ -12,6 +10,7 @@ use crate::limits::Limits;
 use crate::pattern;
 use crate::reader::{FieldError, Reader, required, write_array, write_object};
 use crate::role::RoleName;
+use crate::strings::Strings;
 use crate::target_path::TargetPath;
 
 /// Which paths a delegated role may sign for.
@@ -19,10 +18,10 @@ use crate::target_path::TargetPath;
 #[non_exhaustive]
 pub enum Scope {
     /// Paths that match one of these patterns; see [`crate::pattern`].
-    Paths(Vec<String>),
+    Paths(Strings),
     /// Paths whose SHA-256, in lower-case hex, starts with one of these prefixes. The empty one is a prefix of all:
     /// were it of none, a role put before others to shadow them would be passed over.
-    PathHashPrefixes(Vec<String>),
+    PathHashPrefixes(Strings),
 }
 
 impl Scope {
@@ -30,14 +29,14 @@ impl Scope {
     #[must_use]
     pub fn covers(&self, path: &TargetPath) -> bool {
         match self {
-            Self::Paths(patterns) => patterns.iter().any(|pattern| pattern::matches(pattern, path.as_str())),
+            Self::Paths(patterns) => patterns.iter().any(|pattern| pattern::matches(&pattern, path.as_str())),
             Self::PathHashPrefixes(prefixes) => covers_digest(prefixes, &HEXLOWER.encode(&path.digest())),
         }
     }
 }
 
-fn covers_digest(prefixes: &[String], digest: &str) -> bool {
-    prefixes.iter().any(|prefix| digest.starts_with(prefix.as_str()))
+fn covers_digest(prefixes: &Strings, digest: &str) -> bool {
+    prefixes.iter().any(|prefix| digest.starts_with(&*prefix))
 }
 
 /// One delegated role.
@@ -63,15 +62,21 @@ impl Delegation {
         Self { name, keys, terminating: false, scope, extra: Extra::new() }
     }
 
-    fn read(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, FieldError> {
-        let (mut name, mut keys, mut terminating) = (None, RoleKeysReader::default(), None);
+    fn read<'a>(
+        reader: &mut Reader<'a>,
+        keys: &mut RoleKeysReader<'a>,
+        limits: &Limits,
+    ) -> Result<Self, FieldError> {
+        let (mut name, mut terminating) = (None, None);
         let (mut paths, mut prefixes, mut extra) = (None, None, Extra::new());
+        let strings =
+            |reader: &mut Reader<'_>| Strings::read(reader, limits.patterns, "path patterns or prefixes");
         reader.object(|key, reader| {
             match &*key {
                 "name" => name = Some(read_name(reader)?),
                 "terminating" => terminating = Some(reader.boolean()?),
-                "paths" => paths = Some(read_strings(reader, limits)?),
-                "path_hash_prefixes" => prefixes = Some(read_strings(reader, limits)?),
+                "paths" => paths = Some(strings(reader)?),
+                "path_hash_prefixes" => prefixes = Some(strings(reader)?),
                 key if keys.field(key, reader, limits)? => {}
                 _ => {
                     extra.insert(key.into_owned(), reader.json());
@@ -110,7 +115,7 @@ impl Delegation {
             &[
                 ("keyids", &|out| self.keys.write_keyids(out)),
                 ("name", &|out| write_string(out, self.name.as_str())),
-                (scope, &|out| write_array(out, values, |out, value| write_string(out, value))),
+                (scope, &|out| values.write(out)),
                 ("terminating", &|out| out.push_str(if self.terminating { "true" } else { "false" })),
                 ("threshold", &|out| out.push_str(&self.keys.threshold().to_string())),
             ],
@@ -127,15 +132,6 @@ pub(crate) fn read_name(reader: &mut Reader<'_>) -> Result<RoleName, FieldError>
         Some(_) => Err(FieldError::new("a name that is no top-level role's", name)),
         None => Ok(name),
     }
-}
-
-fn read_strings(reader: &mut Reader<'_>, limits: &Limits) -> Result<Vec<String>, FieldError> {
-    let mut strings = Vec::new();
-    reader.array(|reader| {
-        strings.push(reader.owned_string()?);
-        at_most(strings.len(), limits.patterns, "path patterns or prefixes")
-    })?;
-    Ok(strings)
 }
 
 /// The delegated roles of one file: named ones in order of priority, or succinct hash bins (TAP 15).
@@ -248,13 +244,19 @@ impl Delegations {
 
 fn read_roles(reader: &mut Reader<'_>, limits: &Limits) -> Result<Vec<Delegation>, FieldError> {
     let mut roles: Vec<Delegation> = Vec::new();
+    let mut keys = RoleKeysReader::default();
     reader.array(|reader| {
-        roles.push(Delegation::read(reader, limits)?);
+        roles.push(Delegation::read(reader, &mut keys, limits)?);
         at_most(roles.len(), limits.delegations, "delegated roles")
     })?;
-    let mut seen = BTreeSet::new();
-    match roles.iter().find(|role| !seen.insert(&role.name)) {
-        Some(twice) => Err(FieldError::new("every delegated role once", format!("{} twice", twice.name))),
+    let mut names: Vec<&RoleName> = roles.iter().map(|role| &role.name).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).find_map(|pair| match pair {
+        [one, other] if one == other => Some(*one),
+        _ => None,
+    });
+    match twice {
+        Some(name) => Err(FieldError::new("every delegated role once", format!("{name} twice"))),
         None => Ok(roles),
     }
 }

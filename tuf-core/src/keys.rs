@@ -1,6 +1,7 @@
 //! The keys a file lists, and the keys and threshold of a role.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::canonical::write_string;
 use crate::json::Extra;
@@ -16,8 +17,8 @@ pub type Keys = BTreeMap<KeyId, Key>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoleKeys {
-    /// The IDs of the keys, in their order.
-    pub keyids: Vec<KeyId>,
+    /// The IDs of the keys, in their order; shared by roles that have the same.
+    pub keyids: Arc<[KeyId]>,
     /// How many distinct keys must sign; at least 1.
     threshold: u32,
     /// Unknown fields.
@@ -29,11 +30,13 @@ impl RoleKeys {
     /// signs.
     #[must_use]
     pub fn new(keyids: Vec<KeyId>, threshold: u32) -> Self {
-        Self { keyids, threshold: threshold.max(1), extra: Extra::new() }
+        Self { keyids: keyids.into(), threshold: threshold.max(1), extra: Extra::new() }
     }
 
     /// A role that no keys can sign for.
-    pub(crate) const NOBODY: Self = Self { keyids: Vec::new(), threshold: u32::MAX, extra: Extra::new() };
+    pub(crate) fn nobody() -> Self {
+        Self { keyids: Arc::default(), threshold: u32::MAX, extra: Extra::new() }
+    }
 
     /// How many distinct keys must sign.
     #[must_use]
@@ -47,34 +50,30 @@ impl RoleKeys {
     }
 
     pub(crate) fn write_keyids(&self, out: &mut String) {
-        write_array(out, &self.keyids, |out, id| write_string(out, id.as_str()));
+        write_array(out, &*self.keyids, |out, id| write_string(out, id.as_str()));
     }
 }
 
-/// Reads `keyids` and `threshold` wherever they stand.
+/// Reads `keyids` and `threshold` wherever they stand, of one role after the other. Thousands of roles of one file have the
+/// same key IDs: those are read once, and shared.
 #[derive(Default)]
-pub(crate) struct RoleKeysReader {
-    keyids: Option<Vec<KeyId>>,
+pub(crate) struct RoleKeysReader<'a> {
+    keyids: Option<Arc<[KeyId]>>,
     threshold: Option<u32>,
+    /// The key IDs read last, and their text.
+    last: Option<(&'a str, Arc<[KeyId]>)>,
 }
 
-impl RoleKeysReader {
+impl<'a> RoleKeysReader<'a> {
     /// Reads one field; `false` if it is another.
     pub(crate) fn field(
         &mut self,
         key: &str,
-        reader: &mut Reader<'_>,
+        reader: &mut Reader<'a>,
         limits: &Limits,
     ) -> Result<bool, FieldError> {
         match key {
-            "keyids" => {
-                let mut keyids = Vec::new();
-                reader.array(|reader| {
-                    keyids.push(KeyId::new(&reader.string()?));
-                    at_most(keyids.len(), limits.keys, "key IDs")
-                })?;
-                self.keyids = Some(keyids);
-            }
+            "keyids" => self.keyids = Some(self.keyids(reader.raw(), limits)?),
             "threshold" => {
                 let threshold = reader.integer()?;
                 let valid = u32::try_from(threshold).ok().filter(|threshold| *threshold > 0);
@@ -86,10 +85,24 @@ impl RoleKeysReader {
         Ok(true)
     }
 
-    pub(crate) fn finish(self, extra: Extra) -> Result<RoleKeys, FieldError> {
+    fn keyids(&mut self, text: &'a str, limits: &Limits) -> Result<Arc<[KeyId]>, FieldError> {
+        if let Some((_, shared)) = self.last.as_ref().filter(|(last, _)| *last == text) {
+            return Ok(Arc::clone(shared));
+        }
+        let mut keyids = Vec::new();
+        Reader::new(text).array(|reader| {
+            keyids.push(KeyId::new(&reader.string()?));
+            at_most(keyids.len(), limits.keys, "key IDs")
+        })?;
+        let (_, shared) = self.last.insert((text, keyids.into()));
+        Ok(Arc::clone(shared))
+    }
+
+    /// What was read of this role; the next one may follow.
+    pub(crate) fn finish(&mut self, extra: Extra) -> Result<RoleKeys, FieldError> {
         Ok(RoleKeys {
-            keyids: required(self.keyids, "keyids")?,
-            threshold: required(self.threshold, "threshold")?,
+            keyids: required(self.keyids.take(), "keyids")?,
+            threshold: required(self.threshold.take(), "threshold")?,
             extra,
         })
     }

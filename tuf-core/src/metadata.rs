@@ -82,7 +82,37 @@ pub(crate) fn read<T: Metadata>(signed: &str, limits: &Limits) -> Result<T, Erro
     let mut parts = T::Parts::default();
     let (mut kind, mut spec_version, mut version, mut expires) = (None, None, None, None);
     let mut extra = Extra::new();
-    // First what decides how the rest is to be read: another kind or major version may have anything.
+    let read = Reader::new(signed).object(|key, reader| {
+        match &*key {
+            "_type" => kind = Some(reader.owned_string()?),
+            "spec_version" => spec_version = Some(reader.owned_string()?),
+            "version" => version = Some(reader.version()?),
+            "expires" => expires = Some(reader.time()?),
+            _ => {
+                if !T::read_field(&mut parts, &key, reader, limits)? {
+                    extra.insert(key.into_owned(), reader.json());
+                }
+            }
+        }
+        Ok(())
+    });
+    // Another kind or major version may have anything: that it is one is then the better reason.
+    if read.is_err() {
+        kind_and_spec_version::<T>(signed)?;
+    }
+    read?;
+    check_kind::<T>(kind)?;
+    let header = Header {
+        spec_version: check_spec_version(spec_version)?,
+        version: required(version, "version")?,
+        expires: required(expires, "expires")?,
+    };
+    Ok(T::build(header, parts, extra)?)
+}
+
+/// Checks only the two fields that decide how the others are to be read.
+fn kind_and_spec_version<T: Metadata>(signed: &str) -> Result<(), Error> {
+    let (mut kind, mut spec_version) = (None, None);
     Reader::new(signed).object(|key, reader| {
         match &*key {
             "_type" => kind = Some(reader.owned_string()?),
@@ -93,35 +123,21 @@ pub(crate) fn read<T: Metadata>(signed: &str, limits: &Limits) -> Result<T, Erro
         }
         Ok(())
     })?;
+    check_kind::<T>(kind)?;
+    check_spec_version(spec_version).map(|_| ())
+}
+
+fn check_kind<T: Metadata>(kind: Option<String>) -> Result<(), Error> {
     let found = required(kind, "_type")?;
-    if found != T::KIND.name() {
-        return Err(ErrorKind::Type { expected: T::KIND.name(), found: shorten(&found) }.into());
+    if found == T::KIND.name() {
+        return Ok(());
     }
-    let spec_version = required(spec_version, "spec_version")?;
-    if !readable_spec_version(&spec_version) {
-        return Err(ErrorKind::SpecVersion(shorten(&spec_version)).into());
-    }
-    Reader::new(signed).object(|key, reader| {
-        match &*key {
-            "_type" | "spec_version" => {
-                reader.raw();
-            }
-            "version" => version = Some(reader.version()?),
-            "expires" => expires = Some(reader.time()?),
-            _ => {
-                if !T::read_field(&mut parts, &key, reader, limits)? {
-                    extra.insert(key.into_owned(), reader.json());
-                }
-            }
-        }
-        Ok(())
-    })?;
-    let header = Header {
-        spec_version,
-        version: required(version, "version")?,
-        expires: required(expires, "expires")?,
-    };
-    Ok(T::build(header, parts, extra)?)
+    Err(ErrorKind::Type { expected: T::KIND.name(), found: shorten(&found) }.into())
+}
+
+fn check_spec_version(text: Option<String>) -> Result<String, Error> {
+    let text = required(text, "spec_version")?;
+    if readable_spec_version(&text) { Ok(text) } else { Err(ErrorKind::SpecVersion(shorten(&text)).into()) }
 }
 
 /// `1.x` or `1.x.y` (spec 4.3; TAP 6: the major version must be the client's).

@@ -9,6 +9,7 @@ use std::fmt;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Utc};
 
+use crate::canonical::plain_length;
 use crate::json::{Extra, Json};
 
 /// A field that is missing, of the wrong type, or impossible.
@@ -84,6 +85,21 @@ impl<'a> Reader<'a> {
         FieldError::new(expected, self.text.get(self.pos..).unwrap_or_default())
     }
 
+    /// Where the cursor is, in bytes from the start of the text.
+    pub(crate) const fn position(&self) -> usize {
+        self.pos
+    }
+
+    /// The text from an earlier position to here.
+    pub(crate) fn since(&self, position: usize) -> &'a str {
+        self.text.get(position..self.pos).unwrap_or_default()
+    }
+
+    /// Passes the colon between key and value.
+    pub(crate) fn colon(&mut self) {
+        self.eat(b':');
+    }
+
     /// Reads an object; `each` is given every key and must read its value.
     pub(crate) fn object(
         &mut self,
@@ -95,7 +111,7 @@ impl<'a> Reader<'a> {
         while !self.eat(b'}') {
             self.eat(b',');
             let key = self.string()?;
-            self.eat(b':');
+            self.colon();
             let name = key.clone();
             each(key, self).map_err(|error| error.at(&name))?;
         }
@@ -127,12 +143,14 @@ impl<'a> Reader<'a> {
         let start = self.pos;
         let mut escaped = false;
         loop {
+            self.pos += plain_length(self.text.as_bytes().get(self.pos..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
                     self.pos += 2;
                 }
+                // A control character.
                 Some(_) => self.pos += 1,
                 None => return Err(self.unexpected("the end of a string")),
             }
@@ -148,6 +166,14 @@ impl<'a> Reader<'a> {
             text.push(if character == '\\' { characters.next().unwrap_or('\\') } else { character });
         }
         Ok(Cow::Owned(text))
+    }
+
+    /// The next string of an array of strings: a cursor of its own for each pass.
+    pub(crate) fn next_string(&mut self) -> Option<Cow<'a, str>> {
+        if matches!(self.peek(), Some(b'[' | b',')) {
+            self.pos += 1;
+        }
+        self.string().ok()
     }
 
     pub(crate) fn owned_string(&mut self) -> Result<String, FieldError> {

@@ -1,6 +1,7 @@
 //! Root metadata (spec 4.3): the keys and thresholds of the four top-level roles.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 
@@ -48,7 +49,7 @@ impl Root {
     /// Keys and threshold of a top-level role.
     #[must_use]
     pub fn role(&self, role: TopLevel) -> &RoleKeys {
-        static NOBODY: RoleKeys = RoleKeys::NOBODY;
+        static NOBODY: LazyLock<RoleKeys> = LazyLock::new(RoleKeys::nobody);
         // Reading and building see to it that all four are there.
         self.roles.get(role.name()).unwrap_or(&NOBODY)
     }

@@ -1,6 +1,8 @@
 //! Snapshot metadata (spec 4.4): the version of every targets role, so that a client never puts
 //! files of different times together.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind};
@@ -9,9 +11,9 @@ use crate::json::Extra;
 use crate::keys::at_most;
 use crate::limits::Limits;
 use crate::metadata::{Header, Metadata, sealed};
-use crate::reader::{Field, FieldError, Reader, required, write_map, write_object};
+use crate::reader::{Field, FieldError, Reader, required, write_object};
 use crate::role::{RoleName, TopLevel};
-use crate::sorted::Sorted;
+use crate::sorted::{Entry, Sorted};
 
 /// What a signed file says of another metadata file: its version, and maybe its length and hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +63,10 @@ impl MetaFile {
             }
         }
     }
+}
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FieldError> {
+impl Entry for MetaFile {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, FieldError> {
         let (mut version, mut length, mut hashes, mut extra) = (None, None, None, Extra::new());
         reader.object(|key, reader| {
             match &*key {
@@ -78,7 +82,7 @@ impl MetaFile {
         Ok(Self { version: required(version, "version")?, length, hashes, extra })
     }
 
-    pub(crate) fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut String) {
         let hashes = |out: &mut String| {
             if let Some(hashes) = &self.hashes {
                 hashes.write(out);
@@ -105,17 +109,17 @@ pub struct Meta(Sorted<MetaFile>);
 impl Meta {
     /// The entry of a file, such as `targets.json`.
     #[must_use]
-    pub fn get(&self, file: &str) -> Option<&MetaFile> {
+    pub fn get(&self, file: &str) -> Option<MetaFile> {
         self.0.get(file)
     }
 
     /// Adds or replaces an entry. For many, [`Extend`] is far cheaper.
     pub fn insert(&mut self, file: &str, meta: MetaFile) {
-        self.0.insert(file, meta);
+        self.0.insert(file, &meta);
     }
 
     /// All entries by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &MetaFile)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, MetaFile)> {
         self.0.iter()
     }
 }
@@ -156,7 +160,7 @@ impl Snapshot {
 
     /// The entry of a targets role.
     #[must_use]
-    pub fn role(&self, role: &RoleName) -> Option<&MetaFile> {
+    pub fn role(&self, role: &RoleName) -> Option<MetaFile> {
         self.meta.get(&role.snapshot_entry())
     }
 
@@ -190,13 +194,9 @@ impl sealed::Sealed for Snapshot {
         if key != "meta" {
             return Ok(false);
         }
-        let mut entries = Vec::new();
-        reader.object(|name, reader| {
-            entries.push((Box::from(&*name), MetaFile::read(reader)?));
-            // Every delegation, targets.json, and what is left of roles that are gone.
-            at_most(entries.len(), limits.delegations.saturating_mul(2), "roles")
-        })?;
-        *parts = Some(Meta(Sorted::from_canonical(entries)));
+        // Every delegation, targets.json, and what is left of roles that are gone.
+        let limit = limits.delegations.saturating_mul(2);
+        *parts = Some(Meta(Sorted::read(reader, |count| at_most(count, limit, "roles"))?));
         Ok(true)
     }
 
@@ -205,7 +205,7 @@ impl sealed::Sealed for Snapshot {
     }
 
     fn write_fields<'a>(&'a self) -> Vec<sealed::OwnField<'a>> {
-        vec![("meta", Box::new(|out| write_map(out, self.meta.iter(), |out, meta| meta.write(out))))]
+        vec![("meta", Box::new(|out| out.push_str(self.meta.0.as_canonical())))]
     }
 
     fn extra(&self) -> &Extra {

@@ -1,5 +1,7 @@
 //! Targets metadata (spec 4.5): lengths and hashes of files, and delegations.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 
 use crate::delegation::Delegations;
@@ -7,9 +9,9 @@ use crate::hashes::Hashes;
 use crate::json::{Extra, Json};
 use crate::limits::Limits;
 use crate::metadata::{Header, Metadata, sealed};
-use crate::reader::{Field, FieldError, Reader, required, write_map, write_object};
+use crate::reader::{Field, FieldError, Reader, required, write_object};
 use crate::role::TopLevel;
-use crate::sorted::Sorted;
+use crate::sorted::{Entry, Sorted};
 use crate::target_path::TargetPath;
 
 /// What is signed of one target file.
@@ -32,7 +34,9 @@ impl TargetFile {
     pub const fn new(length: u64, hashes: Hashes) -> Self {
         Self { length, hashes, custom: None, extra: Extra::new() }
     }
+}
 
+impl Entry for TargetFile {
     fn read(reader: &mut Reader<'_>) -> Result<Self, FieldError> {
         let (mut length, mut hashes, mut custom, mut extra) = (None, None, None, Extra::new());
         reader.object(|key, reader| {
@@ -71,13 +75,13 @@ pub struct TargetMap(Sorted<TargetFile>);
 impl TargetMap {
     /// The entry for a path.
     #[must_use]
-    pub fn get(&self, path: &TargetPath) -> Option<&TargetFile> {
+    pub fn get(&self, path: &TargetPath) -> Option<TargetFile> {
         self.0.get(path.as_str())
     }
 
     /// Adds or replaces an entry; gives back the one replaced. For many, [`Extend`] is far cheaper.
     pub fn insert(&mut self, path: &TargetPath, file: TargetFile) -> Option<TargetFile> {
-        self.0.insert(path.as_str(), file)
+        self.0.insert(path.as_str(), &file)
     }
 
     /// Removes an entry and gives it back.
@@ -86,7 +90,7 @@ impl TargetMap {
     }
 
     /// All entries by path, as signed.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &TargetFile)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, TargetFile)> {
         self.0.iter()
     }
 
@@ -167,14 +171,7 @@ impl sealed::Sealed for Targets {
         limits: &Limits,
     ) -> Result<bool, FieldError> {
         match key {
-            "targets" => {
-                let mut entries = Vec::new();
-                reader.object(|path, reader| {
-                    entries.push((Box::from(&*path), TargetFile::read(reader)?));
-                    Ok(())
-                })?;
-                parts.0 = Some(TargetMap(Sorted::from_canonical(entries)));
-            }
+            "targets" => parts.0 = Some(TargetMap(Sorted::read(reader, |_| Ok(()))?)),
             "delegations" => parts.1 = Some(Delegations::read(reader, limits)?),
             _ => return Ok(false),
         }
@@ -190,10 +187,7 @@ impl sealed::Sealed for Targets {
         if let Some(delegations) = &self.delegations {
             fields.push(("delegations", Box::new(|out| delegations.write(out))));
         }
-        fields.push((
-            "targets",
-            Box::new(|out| write_map(out, self.targets.iter(), |out, file| file.write(out))),
-        ));
+        fields.push(("targets", Box::new(|out| out.push_str(self.targets.0.as_canonical()))));
         fields
     }
 

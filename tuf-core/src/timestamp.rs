@@ -8,6 +8,7 @@ use crate::metadata::{Header, Metadata, sealed};
 use crate::reader::{FieldError, Reader, required, write_object};
 use crate::role::TopLevel;
 use crate::snapshot::MetaFile;
+use crate::sorted::Entry;
 
 /// Timestamp metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -299,7 +299,7 @@ impl<'a> Transaction<'a> {
         let (mut set, mut removed) = (Vec::new(), 0);
         for (path, file) in changes {
             match file {
-                Some(file) if value.targets.get(path) == Some(file) => {}
+                Some(file) if value.targets.get(path).as_ref() == Some(file) => {}
                 Some(file) => set.push((path.clone(), file.clone())),
                 None => removed += usize::from(value.targets.remove(path).is_some()),
             }

@@ -68,7 +68,7 @@ pub async fn verify(repository: &Repository) -> Result<Verified, Error> {
     let mut verified = Verified::default();
     for role in view.roles().await? {
         for (path, _) in role.targets.iter() {
-            verified.bytes += read(&view, path).await?;
+            verified.bytes += read(&view, &path).await?;
             verified.targets += 1;
         }
     }

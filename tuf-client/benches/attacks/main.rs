@@ -118,7 +118,7 @@ async fn memory() {
 
     let mut repo = Repo::new();
     for number in 0..2000 {
-        repo.delegate(&format!("role-{number}"), Scope::Paths(vec!["*".to_owned()]), false);
+        repo.delegate(&format!("role-{number}"), Scope::Paths(vec!["*"].into()), false);
     }
     let files = Arc::new(repo.build());
     let url = serve(Arc::clone(&files), "", Trick::None).await;
@@ -177,7 +177,7 @@ async fn work() {
         let mut repo = Repo::new();
         // Not more of them than one delegation may have.
         for (number, patterns) in patterns.chunks(60_000).enumerate() {
-            repo.delegate(&format!("globs-{number}"), Scope::Paths(patterns.to_vec()), false);
+            repo.delegate(&format!("globs-{number}"), Scope::Paths(patterns.iter().collect()), false);
         }
         let files = Arc::new(repo.build());
         let size = files["metadata/1.targets.json"].len() / 1000;

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tuf_core::trust::Verification;
 use tuf_core::{
     Delegated, Delegation, Delegations, Envelope, ErrorKind, Extra, Header, KeyId, Keys, PublicKey, RoleKeys,
-    RoleName, Root, Scope, TargetMap, TargetPath, TopLevel,
+    RoleName, Root, Scope, Strings, TargetMap, TargetPath, TopLevel,
 };
 
 use super::report::{Finding, Severity};
@@ -240,14 +240,14 @@ pub(super) fn signatures(
 
 /// The entries of a targets role, apart from where it may sign.
 pub(super) fn targets(role: &RoleName, version: u64, targets: &TargetMap) -> Vec<Finding> {
-    let paths = |wanted: &dyn Fn(&str, &tuf_core::TargetFile) -> bool| -> Vec<&str> {
-        targets.iter().filter(|(path, file)| wanted(path, file)).map(|(path, _)| path).collect()
+    let paths = |wanted: &dyn Fn(&str, &tuf_core::TargetFile) -> bool| -> Vec<String> {
+        targets.iter().filter(|(path, file)| wanted(path, file)).map(|(path, _)| path.into_owned()).collect()
     };
     let unsafe_paths = paths(&|path, _| TargetPath::new(path).is_err());
     let unknown = paths(&|_, file| file.hashes.preferred().is_none());
     let weak = paths(&|_, file| file.hashes.sha256().is_none() && file.hashes.preferred().is_some());
     let mut findings = Vec::new();
-    let mut add = |severity, id, paths: &[&str], what: &str, hint| {
+    let mut add = |severity, id, paths: &[String], what: &str, hint| {
         if !paths.is_empty() {
             let message = format!("{} {what}: {}", count(paths.len()), examples(paths));
             findings.push(Finding::new(severity, id, message).about(role, Some(version)).hint(hint));
@@ -298,20 +298,20 @@ fn takes_all(outer: &Scope, inner: &Scope) -> bool {
     match (outer, inner) {
         (Scope::PathHashPrefixes(outer), Scope::PathHashPrefixes(inner)) => {
             all_digests(outer)
-                || inner
-                    .iter()
-                    .all(|inner| outer.iter().any(|outer| !outer.is_empty() && inner.starts_with(outer)))
+                || inner.iter().all(|inner| outer.iter().any(|outer| inner.starts_with(&*outer)))
         }
         (Scope::PathHashPrefixes(outer), Scope::Paths(_)) => all_digests(outer),
-        (Scope::Paths(outer), Scope::Paths(inner)) => {
-            inner.iter().all(|inner| outer.iter().any(|outer| outer == inner || pattern_takes(outer, inner)))
-        }
+        (Scope::Paths(outer), Scope::Paths(inner)) => inner
+            .iter()
+            .all(|inner| outer.iter().any(|outer| outer == inner || pattern_takes(&outer, &inner))),
         _ => false,
     }
 }
 
-fn all_digests(prefixes: &[String]) -> bool {
-    "0123456789abcdef".chars().all(|digit| prefixes.iter().any(|prefix| prefix.chars().eq([digit])))
+fn all_digests(prefixes: &Strings) -> bool {
+    // The empty one is a prefix of all.
+    let any = prefixes.iter().any(|prefix| prefix.is_empty());
+    any || "0123456789abcdef".chars().all(|digit| prefixes.iter().any(|prefix| prefix.chars().eq([digit])))
 }
 
 /// With `*` as the only wildcard in `outer`, the wildcards of `inner` can only be matched by it, so that it
@@ -324,11 +324,11 @@ fn count(targets: usize) -> String {
     if targets == 1 { "1 target".to_owned() } else { format!("{targets} targets") }
 }
 
-fn examples(paths: &[&str]) -> String {
+fn examples(paths: &[impl AsRef<str>]) -> String {
     let shown: Vec<String> = paths
         .iter()
         .take(EXAMPLES)
-        .map(|path| path.chars().take(200).collect::<String>().escape_debug().to_string())
+        .map(|path| path.as_ref().chars().take(200).collect::<String>().escape_debug().to_string())
         .collect();
     let more = if paths.len() > EXAMPLES { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
@@ -353,12 +353,12 @@ mod tests {
             ("*.whl", "*", false),
             ("a?", "a?", true),
         ] {
-            let scope = |pattern: &str| Scope::Paths(vec![pattern.to_owned()]);
+            let scope = |pattern: &str| Scope::Paths(vec![pattern].into());
             assert_eq!(takes_all(&scope(outer), &scope(inner)), expected, "{outer} {inner}");
         }
         let digits: Vec<String> = "0123456789abcdef".chars().map(String::from).collect();
-        let all = Scope::PathHashPrefixes(digits.clone());
-        assert!(takes_all(&all, &Scope::Paths(vec!["x".to_owned()])));
+        let all = Scope::PathHashPrefixes(digits.clone().into());
+        assert!(takes_all(&all, &Scope::Paths(vec!["x"].into())));
         let most = Scope::PathHashPrefixes(digits.into_iter().skip(1).collect());
         assert!(!takes_all(&most, &all) && takes_all(&all, &most));
     }

@@ -404,8 +404,9 @@ async fn fetch(client: &Client, role: &RoleName, name: &str) -> Result<Arc<[u8]>
 fn children(set: &TrustedSet, delegations: &Delegations) -> Vec<RoleName> {
     match &delegations.roles {
         Delegated::Succinct(bins) => {
-            let names = set.snapshot().meta.iter().filter_map(|(file, _)| file.strip_suffix(".json"));
-            names.filter_map(|name| RoleName::new(name).ok()).filter(|role| bins.contains(role)).collect()
+            let role = |file: &str| RoleName::new(file.strip_suffix(".json")?).ok();
+            let listed = set.snapshot().meta.iter().filter_map(|(file, _)| role(&file));
+            listed.filter(|role| bins.contains(role)).collect()
         }
         _ => delegations.role_names(),
     }

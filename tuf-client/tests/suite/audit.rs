@@ -110,13 +110,13 @@ async fn each_rule_finds_what_breaks_it() {
         ("note", "unknown-key-id", |repo| {
             if let Some(Delegated::Roles(roles)) = repo.targets.delegations.as_mut().map(|all| &mut all.roles)
             {
-                roles[0].keys.keyids.push(odd_id(7));
+                roles[0].keys.keyids = [&*roles[0].keys.keyids, &[odd_id(7)]].concat().into();
             }
         }),
         ("error", "threshold-unreachable", |repo| {
             if let Some(Delegated::Roles(roles)) = repo.targets.delegations.as_mut().map(|all| &mut all.roles)
             {
-                roles[0].keys = RoleKeys::new(roles[0].keys.keyids.clone(), 2);
+                roles[0].keys = RoleKeys::new(roles[0].keys.keyids.to_vec(), 2);
             }
         }),
         ("error", "role-not-in-snapshot", |repo| repo.unlisted.push("packages".to_owned())),
@@ -124,8 +124,8 @@ async fn each_rule_finds_what_breaks_it() {
         ("note", "old-spec-version", |repo| repo.targets.header.spec_version = "1.0.19".to_owned()),
         ("warning", "target-out-of-scope", |repo| repo.add_to("packages", "elsewhere.txt", b"x")),
         ("note", "shadowed-delegation", |repo| {
-            repo.delegate("wide", Scope::Paths(vec!["docs/*".to_owned()]), true);
-            repo.delegate("hidden", Scope::Paths(vec!["docs/*.html".to_owned()]), false);
+            repo.delegate("wide", Scope::Paths(vec!["docs/*"].into()), true);
+            repo.delegate("hidden", Scope::Paths(vec!["docs/*.html"].into()), false);
         }),
         ("error", "target-no-known-hash", |repo| {
             let path = TargetPath::new("c.txt").unwrap();

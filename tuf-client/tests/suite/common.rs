@@ -84,7 +84,7 @@ impl Repo {
         };
         repo.add("a.txt", b"alpha");
         repo.add("dir/b.txt", b"beta");
-        repo.delegate("packages", Scope::Paths(vec!["packages/*".to_owned()]), false);
+        repo.delegate("packages", Scope::Paths(vec!["packages/*"].into()), false);
         repo.add_to("packages", "packages/six.whl", b"six");
         repo
     }

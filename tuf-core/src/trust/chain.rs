@@ -242,14 +242,17 @@ impl FreshTimestamp {
         same_version(&snapshot, meta.version)?;
         let mut equivocation = None;
         if let Some(seen) = &floor.snapshot {
+            // Both are in the order of names.
+            let mut listed = snapshot.meta.iter().peekable();
             for (file, old) in seen.meta.iter() {
-                match snapshot.meta.get(file) {
+                while listed.next_if(|(name, _)| *name < file).is_some() {}
+                match listed.next_if(|(name, _)| *name == file).map(|(_, new)| new) {
                     None => {
                         return Err(located(
                             &snapshot,
                             ErrorKind::RoleRemoved {
                                 snapshot: snapshot.header.version,
-                                missing: crate::reader::shorten(file),
+                                missing: crate::reader::shorten(&file),
                             },
                         ));
                     }
@@ -300,7 +303,7 @@ impl FreshSnapshot {
     ///
     /// # Errors
     /// [`ErrorKind::NotInSnapshot`].
-    pub fn meta(&self, role: &RoleName) -> Result<&MetaFile, Error> {
+    pub fn meta(&self, role: &RoleName) -> Result<MetaFile, Error> {
         self.snapshot.role(role).ok_or_else(|| {
             Error::new(ErrorKind::NotInSnapshot { snapshot: self.snapshot.header.version }).in_role(role)
         })
@@ -366,7 +369,7 @@ impl TrustedSet {
     ///
     /// # Errors
     /// [`ErrorKind::NotInSnapshot`].
-    pub fn meta(&self, role: &RoleName) -> Result<&MetaFile, Error> {
+    pub fn meta(&self, role: &RoleName) -> Result<MetaFile, Error> {
         self.snapshot.meta(role)
     }
 

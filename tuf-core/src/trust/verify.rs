@@ -96,8 +96,8 @@ impl<'a> Authority<'a> {
         envelope: &Envelope,
         limits: &Limits,
     ) -> Result<Authentic<T>, Error> {
-        let claimed = envelope.claims().version.unwrap_or_default();
-        let in_context = |error: Error| error.in_role(role).at_version(claimed);
+        let in_context =
+            |error: Error| error.in_role(role).at_version(envelope.claims().version.unwrap_or_default());
         let verification = self.check(envelope);
         if !verification.is_met() {
             let (by, version) = self.by;

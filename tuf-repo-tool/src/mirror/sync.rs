@@ -285,8 +285,8 @@ impl Worker<'_> {
         let others: Vec<_> = listed.filter_map(|name| ProjectName::new(name).ok()).collect();
         for role in published.listing_roles() {
             for (path, _) in published.listing_role(&role)?.targets.iter() {
-                if is_of(path, project) && !others.iter().any(|other| is_of(path, other)) {
-                    changes.remove(target_path(path.to_owned())?);
+                if is_of(&path, project) && !others.iter().any(|other| is_of(&path, other)) {
+                    changes.remove(target_path(path.into_owned())?);
                 }
             }
         }
@@ -307,7 +307,7 @@ impl Worker<'_> {
         let mut changes = Changes::default();
         for role in published.listing_roles() {
             for (path, _) in published.listing_role(&role)?.targets.iter() {
-                let Some(project) = project_of(path) else { continue };
+                let Some(project) = project_of(&path) else { continue };
                 if listed.contains_key(project.as_str()) {
                     continue;
                 }

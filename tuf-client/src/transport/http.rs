@@ -1,7 +1,6 @@
-//! HTTP and HTTPS, by reqwest over rustls with ring.
+//! HTTP and HTTPS, by reqwest.
 //!
-//! The rustls provider is named here and not taken from the process's default, which a library must not rely on; the
-//! ALPN protocols then have to be named as well. Targets come as they are signed: no content encoding is asked for, and one
+//! Targets come as they are signed: no content encoding is asked for, and one
 //! that comes anyway is refused. Metadata may come gzip-encoded.
 //!
 //! Credentials go to the origin they are for. A redirect to another scheme, host or port does not carry them on.
@@ -17,19 +16,11 @@ use reqwest::{
     },
     redirect,
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::{CryptoProvider, ring},
-    pki_types::{
-        CertificateDer,
-        pem::{self, PemObject},
-    },
-};
 use url::Url;
 
 use super::{
     Body, Credentials, Pace, SetupError, Transport, TransportError, TransportErrorKind, Waiting,
-    error::redact, gzip,
+    error::redact, gzip, tls,
 };
 use crate::{clock, env};
 
@@ -93,7 +84,8 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// Sets up a client. Reads the system's certificate authorities, so make one and keep it.
+    /// Sets up a client. It keeps connections, and the system's certificate authorities once it needed them, so make one
+    /// and keep it.
     ///
     /// # Errors
     /// [`SetupError::CaFile`], [`SetupError::Proxy`] or [`SetupError::Http`].
@@ -105,7 +97,7 @@ impl HttpTransport {
             user_agent.push_str(extra);
         }
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls(&options)?)
+            .tls_backend_preconfigured(tls::config(options.ca_file.as_deref())?)
             .connect_timeout(options.connect_timeout)
             .http2_max_header_list_size(MAX_HEADERS)
             .user_agent(user_agent)
@@ -215,36 +207,6 @@ impl Transport for HttpTransport {
     }
 }
 
-fn tls(options: &HttpOptions) -> Result<ClientConfig, SetupError> {
-    let extra = match &options.ca_file {
-        Some(path) => read_certificates(path.clone())?,
-        None => Vec::new(),
-    };
-    let setup = |error: rustls::Error| SetupError::Http(error.into());
-    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(setup)?;
-    let verifier = if extra.is_empty() {
-        rustls_platform_verifier::Verifier::new(provider)
-    } else {
-        rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider)
-    };
-    let mut config = match verifier {
-        Ok(verifier) => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
-        }
-        // A container without CA certificates can still reach a mirror over plain HTTP; HTTPS will fail and say why.
-        Err(error) if options.ca_file.is_none() => {
-            tracing::warn!(%error, "no certificate authorities found: https will not work");
-            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-        }
-        Err(error) => return Err(setup(error)),
-    };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
 /// reqwest passes over what it cannot use, and then connects without a proxy.
 fn check_proxies(variable: impl Fn(&str) -> Option<String>) -> Result<(), SetupError> {
     let usable = |text: String| {
@@ -256,17 +218,6 @@ fn check_proxies(variable: impl Fn(&str) -> Option<String>) -> Result<(), SetupE
         Some(variable) => Err(SetupError::Proxy { variable }),
         None => Ok(()),
     }
-}
-
-fn read_certificates(path: PathBuf) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-    let read = || -> Result<Vec<_>, pem::Error> { CertificateDer::pem_file_iter(&path)?.collect() };
-    let source = match read() {
-        Ok(certificates) if !certificates.is_empty() => return Ok(certificates),
-        Ok(_) => io::Error::new(io::ErrorKind::InvalidData, "there is no PEM certificate in it"),
-        Err(pem::Error::Io(error)) => error,
-        Err(error) => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
-    };
-    Err(SetupError::CaFile { path, source })
 }
 
 /// Why a redirect is not followed.

@@ -26,6 +26,8 @@ mod http;
 mod pace;
 mod retry;
 pub mod testing;
+#[cfg(feature = "http")]
+mod tls;
 
 #[cfg(feature = "http")]
 pub use credentials::Credentials;

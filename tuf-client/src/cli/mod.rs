@@ -31,6 +31,8 @@ use output::Output;
 /// After Ctrl-C, what is being written to disk at that moment may take so long to finish.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
+const MAX_WORKERS: usize = 4;
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 4 refused as unsafe, 130 ended by Ctrl-C; `run` returns its command's.
 Nothing is trusted on first use: give the root file that you got from the repository's operator (--root), or a \
@@ -202,7 +204,7 @@ pub(crate) fn main() -> ExitCode {
     output::log(&args.global, if matches!(args.command, Command::Run { .. }) { "error" } else { "warn" });
     let json = args.global.json || matches!(args.command, Command::Audit { format: Format::Json, .. });
     let out = Output::new(json, args.global.quiet);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return out.failed(&Failure::new(format!("no runtime: {error}"))),
     };
@@ -216,6 +218,13 @@ pub(crate) fn main() -> ExitCode {
     });
     runtime.shutdown_timeout(LAST_WRITES);
     code
+}
+
+/// The work is the network's and the disk's: threads for all processors of a large machine would only cost their start.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = processors.min(MAX_WORKERS);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
 }
 
 async fn interrupted() {

@@ -56,7 +56,9 @@ pub(super) fn read(path: &Path, max: u64) -> Result<Plain, StoreError> {
         }
         opened => opened,
     };
-    let mut bytes = Vec::new();
+    // One more than there should be, so that the end shows in the same read.
+    let expected = usize::try_from(found.len().min(max)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(expected.saturating_add(1));
     file.map_err(failed)?.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     match u64::try_from(bytes.len()) {
         Ok(0) => Ok(Plain::Unusable("it is empty")),

@@ -147,18 +147,21 @@ impl TargetCache {
 
     /// Keeps verified bytes that `write` writes. A cache that cannot be written is no reason to fail.
     pub(crate) fn put(&self, wanted: &Wanted, write: impl FnOnce(&mut Placed) -> Result<(), DurableError>) {
-        let Some(path) = self.path(wanted) else { return };
-        let put = || {
-            let mut file = Placed::create(&path, Access::Private)?;
-            write(&mut file)?;
-            let length = file.written();
-            // Not synced: it is verified whenever it is read.
-            file.finish_unsynced()?;
-            Ok::<_, DurableError>(length)
-        };
-        match put() {
-            Ok(length) => self.added(length),
-            Err(error) => tracing::warn!(%error, "the cache could not be written"),
+        let Some(mut filling) = self.begin(wanted) else { return };
+        match write(&mut filling.file) {
+            Ok(()) => filling.keep(),
+            Err(error) => not_written(&error),
+        }
+    }
+
+    /// Begins to keep bytes that are still to be verified. `None` if they cannot be kept.
+    pub(crate) fn begin(&self, wanted: &Wanted) -> Option<Filling> {
+        match Placed::create(&self.path(wanted)?, Access::Private) {
+            Ok(file) => Some(Filling { cache: self.clone(), file }),
+            Err(error) => {
+                not_written(&error);
+                None
+            }
         }
     }
 
@@ -171,6 +174,40 @@ impl TargetCache {
             }
         }
     }
+}
+
+/// A file on its way into the cache. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    cache: TargetCache,
+    file: Placed,
+}
+
+impl Filling {
+    /// Adds bytes; `None` if they cannot be written.
+    pub(crate) fn append(mut self, bytes: &[u8]) -> Option<Self> {
+        match self.file.append(bytes) {
+            Ok(()) => Some(self),
+            Err(error) => {
+                not_written(&error);
+                None
+            }
+        }
+    }
+
+    /// What was added is verified: it stays.
+    pub(crate) fn keep(self) {
+        let length = self.file.written();
+        // Not synced: it is verified whenever it is read.
+        match self.file.finish_unsynced() {
+            Ok(()) => self.cache.added(length),
+            Err(error) => not_written(&error),
+        }
+    }
+}
+
+fn not_written(error: &DurableError) {
+    tracing::warn!(%error, "the cache could not be written");
 }
 
 /// What is in a directory, if it can be listed.

@@ -7,18 +7,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tuf_core::{Checker, Hashes, TargetFile};
 
-use crate::client::{Client, blocking};
+use crate::client::blocking;
 use crate::durable::{Access, Placed, WriteBatch, checked_join, sweep_downloads};
 use crate::error::{Error, ErrorKind};
 use crate::mirrors::Mirror;
 use crate::partial::Partial;
-use crate::transport::{Body, FileTransport, Pace, Transport, redact};
+use crate::transport::redact;
 use crate::view::{Target, View};
 
 /// Downloads at the same time, unless told otherwise.
@@ -115,44 +114,6 @@ impl View {
         }
     }
 
-    /// Opens a stream of bytes that are verified when the stream has ended, not before. The cache is asked first, then
-    /// mirrors until one begins to answer; what turns out wrong later is an error, and the next stream is asked of
-    /// another one.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ViewExpired`], [`ErrorKind::Transport`], [`ErrorKind::NotStored`], or a signed entry without a known
-    /// hash.
-    pub async fn open(&self, wanted: &Wanted) -> Result<VerifiedBody, Error> {
-        self.check_fresh()?;
-        let client = self.client();
-        if let Some(cache) = client.cache() {
-            let (cache, wanted_there) = (cache.clone(), wanted.clone());
-            let found = blocking(move || Ok::<_, Error>(cache.find(&wanted_there))).await?;
-            // It is verified again as it is read.
-            if let Some(url) = found
-                && let Ok(body) = FileTransport::new().fetch(&url).await
-            {
-                return VerifiedBody::new(client, None, wanted, redact(&url), body);
-            }
-        }
-        client.needs_network(&wanted.path)?;
-        let mut asking = client.asking();
-        while let Some(mirror) = asking.next() {
-            let opened = self.open_at(&mirror, wanted).await;
-            if let Some(body) = asking.settle(&mirror, opened)? {
-                return Ok(body);
-            }
-        }
-        Err(asking.failed())
-    }
-
-    async fn open_at(&self, mirror: &Arc<Mirror>, wanted: &Wanted) -> Result<VerifiedBody, Error> {
-        let client = self.client();
-        let url = client.target_url(mirror, &wanted.path)?;
-        let body = Pace::default().apply(&url, client.transport().fetch(&url)).await?;
-        VerifiedBody::new(client, Some(Arc::clone(mirror)), wanted, redact(&url), body)
-    }
-
     /// Reads and verifies a whole file of at most `max` bytes into memory, from the cache or the first mirror that has it
     /// right.
     ///
@@ -173,7 +134,7 @@ impl View {
         client.needs_network(&wanted.path)?;
         let mut asking = client.asking();
         while let Some(mirror) = asking.next() {
-            let read = self.read_at(&mirror, wanted, max).await;
+            let read = self.read_at(&mirror, wanted, max, asking.has_next()).await;
             if let Some(bytes) = asking.settle(&mirror, read)? {
                 if let Some(cache) = client.cache() {
                     let (cache, wanted, bytes) = (cache.clone(), wanted.clone(), bytes.clone());
@@ -189,15 +150,26 @@ impl View {
         Err(asking.failed())
     }
 
-    async fn read_at(&self, mirror: &Arc<Mirror>, wanted: &Wanted, max: u64) -> Result<Bytes, Error> {
-        let mut body = self.open_at(mirror, wanted).await?;
+    async fn read_at(
+        &self,
+        mirror: &Mirror,
+        wanted: &Wanted,
+        max: u64,
+        others: bool,
+    ) -> Result<Bytes, Error> {
+        let mut body = self.client().ask_at(mirror, wanted, 0, others).await?;
+        let url = redact(body.url());
+        let refused = |source| refused(&url, source);
+        let mut checker = Checker::new(&wanted.hashes, wanted.length)?;
         let mut bytes = Vec::new();
-        while let Some(chunk) = body.checked().await? {
-            bytes.extend_from_slice(&chunk);
-            if u64::try_from(bytes.len()).is_ok_and(|length| length > max) {
-                return Err(refused(&body.url, too_long(max)));
+        while let Some(chunk) = body.next().await? {
+            checker.update(&chunk).map_err(refused)?;
+            if checker.seen() > max {
+                return Err(refused(too_long(max)));
             }
+            bytes.extend_from_slice(&chunk);
         }
+        checker.finish().map_err(refused)?;
         Ok(bytes.into())
     }
 
@@ -312,11 +284,6 @@ impl View {
         progress: impl Fn(u64),
     ) -> Result<Option<Placed>, Error> {
         self.check_fresh()?;
-        let (length, there) = (file.length, destination.to_owned());
-        if blocking(move || Ok::<_, Error>(holds(&there, &file))).await? {
-            progress(length);
-            return Ok(None);
-        }
         let mut told = 0_u64;
         let mut progress = |here: u64| {
             if here > told {
@@ -324,8 +291,15 @@ impl View {
                 told = here;
             }
         };
-        let (there, cache) = (destination.to_owned(), self.client().cache().cloned());
-        let mut partial = blocking(move || Partial::open(wanted, &there, cache)).await?;
+        let (length, there, cache) = (file.length, destination.to_owned(), self.client().cache().cloned());
+        // Small files are many: each way to another thread and back costs as much as the file itself.
+        let open = move || {
+            if holds(&there, &file) { Ok(None) } else { Partial::open(wanted, &there, cache).map(Some) }
+        };
+        let Some(mut partial) = blocking(open).await? else {
+            progress(length);
+            return Ok(None);
+        };
         progress(partial.placed.written());
         if !partial.complete
             && let Err(error) = self.fetch(&mut partial, &mut progress).await
@@ -342,7 +316,7 @@ impl View {
             }
             return Err(error);
         }
-        blocking(move || Ok::<_, Error>(Some(partial.keep()))).await
+        partial.keep().await.map(Some)
     }
 }
 
@@ -357,17 +331,6 @@ pub(crate) fn each_chunk<E: From<std::io::Error>>(
             Some(chunk) if read > 0 => take(chunk)?,
             _ => return Ok(()),
         }
-    }
-}
-
-/// A length that is declared wrong is refused before the first byte.
-pub(crate) fn check_declared(wanted: &Wanted, url: &str, body: &Body) -> Result<(), Error> {
-    let found = body.length().map(|length| body.start().saturating_add(length));
-    match (wanted.length, found) {
-        (Some(expected), Some(found)) if expected != found => {
-            Err(refused(url, tuf_core::ErrorKind::Length { expected, found }.into()))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -392,57 +355,4 @@ fn holds(path: &Path, file: &TargetFile) -> bool {
         checker.finish().ok()
     };
     check().is_some()
-}
-
-/// Chunks as they come. `Ok(None)` comes only after length and hashes matched; whoever must not see
-/// unverified bytes holds them back until then.
-#[derive(Debug)]
-pub struct VerifiedBody {
-    body: Body,
-    /// Gone once the end was verified.
-    checker: Option<Checker>,
-    url: String,
-    client: Client,
-    /// Whom to blame, if anybody.
-    mirror: Option<Arc<Mirror>>,
-}
-
-impl VerifiedBody {
-    fn new(
-        client: &Client,
-        mirror: Option<Arc<Mirror>>,
-        wanted: &Wanted,
-        url: String,
-        body: Body,
-    ) -> Result<Self, Error> {
-        let checker = Some(Checker::new(&wanted.hashes, wanted.length)?);
-        check_declared(wanted, &url, &body)?;
-        Ok(Self { body, checker, url, client: client.clone(), mirror })
-    }
-
-    /// The next chunk.
-    ///
-    /// # Errors
-    /// As soon as there is a byte too many, at the end if length or hash do not match, or what the
-    /// transport says.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let result = self.checked().await;
-        if let (Err(error), Some(mirror)) = (&result, &self.mirror) {
-            self.client.copies().blame(mirror, error);
-        }
-        result
-    }
-
-    async fn checked(&mut self) -> Result<Option<Bytes>, Error> {
-        let chunk = self.body.next().await?;
-        let checked = match (&chunk, &mut self.checker) {
-            (Some(bytes), Some(checker)) => checker.update(bytes),
-            (None, checker) => checker.take().map_or(Ok(()), Checker::finish),
-            (Some(_), None) => Ok(()),
-        };
-        match checked {
-            Ok(()) => Ok(chunk),
-            Err(source) => Err(refused(&self.url, source)),
-        }
-    }
 }

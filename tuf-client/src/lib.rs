@@ -50,14 +50,16 @@ pub mod run;
 #[cfg(feature = "proxy")]
 pub mod simple;
 pub mod store;
+mod stream;
 pub mod text;
 pub mod transport;
 mod view;
 
 pub use cache::TargetCache;
 pub use client::{Client, ClientBuilder, Clock};
-pub use download::{DownloadOptions, Progress, VerifiedBody, Wanted};
+pub use download::{DownloadOptions, Progress, Wanted};
 pub use error::{Error, ErrorKind, MirrorFault, chain};
 pub use mirrors::MirrorStatus;
+pub use stream::VerifiedBody;
 pub use tuf_core::{self, Limits, TargetPath};
 pub use view::{Target, View, Warning};

@@ -10,6 +10,7 @@
 //! The machine in tuf-core knows nothing of this: a refused answer leaves it as it was, and of several answers
 //! each is tried on a clone.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -142,16 +143,27 @@ impl Mirrors {
 
 /// One file asked of one mirror after the other.
 #[derive(Debug)]
-pub(crate) struct Asking<'a> {
-    mirrors: &'a Mirrors,
-    left: std::vec::IntoIter<Arc<Mirror>>,
-    faults: Vec<MirrorFault>,
+pub(crate) struct Asking {
+    client: Client,
+    left: VecDeque<Arc<Mirror>>,
+    /// By the mirror's index.
+    faults: Vec<(usize, MirrorFault)>,
 }
 
-impl Asking<'_> {
+impl Asking {
     /// Whom to ask next.
     pub(crate) fn next(&mut self) -> Option<Arc<Mirror>> {
-        self.left.next()
+        self.left.pop_front()
+    }
+
+    /// Whether somebody is left to ask.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// This one is asked once more, after all others.
+    pub(crate) fn again(&mut self, mirror: &Arc<Mirror>) {
+        self.left.push_back(Arc::clone(mirror));
     }
 
     /// Takes what came of it. `None` if the next one is to be asked.
@@ -165,7 +177,7 @@ impl Asking<'_> {
     ) -> Result<Option<T>, Error> {
         match result {
             Ok(done) => {
-                self.mirrors.served(mirror);
+                self.client.copies().served(mirror);
                 Ok(Some(done))
             }
             Err(error) if error.is_of_mirror() => {
@@ -177,15 +189,19 @@ impl Asking<'_> {
     }
 
     fn blame(&mut self, mirror: &Mirror, error: Error) {
-        self.mirrors.blame(mirror, &error);
-        self.faults.push(MirrorFault { url: mirror.url(), error });
+        self.client.copies().blame(mirror, &error);
+        // Of one that was asked again, the last word counts.
+        self.faults.retain(|(index, _)| *index != mirror.index);
+        self.faults.push((mirror.index, MirrorFault { url: mirror.url(), error }));
     }
 
     /// Why nobody could serve: the only fault itself, or the list.
-    pub(crate) fn failed(mut self) -> Error {
-        match self.faults.len() {
-            1 => self.faults.remove(0).error,
-            _ => ErrorKind::Mirrors(self.faults).into(),
+    pub(crate) fn failed(&mut self) -> Error {
+        let faults = std::mem::take(&mut self.faults);
+        let mut faults: Vec<_> = faults.into_iter().map(|(_, fault)| fault).collect();
+        match faults.len() {
+            1 => faults.remove(0).error,
+            _ => ErrorKind::Mirrors(faults).into(),
         }
     }
 }
@@ -197,9 +213,8 @@ impl Client {
         self.copies().status()
     }
 
-    pub(crate) fn asking(&self) -> Asking<'_> {
-        let mirrors = self.copies();
-        Asking { mirrors, left: mirrors.in_order().into_iter(), faults: Vec::new() }
+    pub(crate) fn asking(&self) -> Asking {
+        Asking { client: self.clone(), left: self.copies().in_order().into(), faults: Vec::new() }
     }
 
     /// A metadata file from the first mirror whose answer `take` accepts.

@@ -5,11 +5,12 @@ use std::path::Path;
 use tuf_core::Checker;
 
 use crate::cache::TargetCache;
-use crate::download::{Wanted, check_declared, refused};
+use crate::client::blocking;
+use crate::download::{Wanted, refused};
 use crate::durable::{Access, Placed};
 use crate::error::{Error, ErrorKind};
 use crate::mirrors::Mirror;
-use crate::transport::{Pace, TransportErrorKind, redact};
+use crate::transport::{TransportErrorKind, redact};
 use crate::view::View;
 
 /// A download on its way.
@@ -69,9 +70,10 @@ impl Partial {
     }
 
     /// The verified file, which the cache gets too.
-    pub(crate) fn keep(self) -> Placed {
+    pub(crate) async fn keep(self) -> Result<Placed, Error> {
         let Self { wanted, mut placed, cache, .. } = self;
-        if let Some(cache) = cache {
+        let Some(cache) = cache else { return Ok(placed) };
+        blocking(move || {
             cache.put(&wanted, |file| {
                 let mut written = Ok(());
                 placed.reread(|bytes| {
@@ -80,8 +82,9 @@ impl Partial {
                 })?;
                 written
             });
-        }
-        placed
+            Ok::<_, Error>(placed)
+        })
+        .await
     }
 }
 
@@ -91,15 +94,16 @@ impl View {
         self.client().needs_network(&partial.wanted.path)?;
         let mut asking = self.client().asking();
         while let Some(mirror) = asking.next() {
+            let others = asking.has_next();
             let resumed = partial.checker.seen() > 0;
-            let mut fetched = self.fetch_at(&mirror, partial, false, here).await;
+            let mut fetched = self.fetch_at(&mirror, partial, false, others, here).await;
             // Who wrote the beginning is not known: this mirror is to blame only for what it sent from the beginning.
             if resumed && fetched.as_ref().is_err_and(|error| error.is_refusal() || is_range(error)) {
                 tracing::debug!(
                     path = partial.wanted.path,
                     "a download could not be continued, it starts anew"
                 );
-                fetched = self.fetch_at(&mirror, partial, true, here).await;
+                fetched = self.fetch_at(&mirror, partial, true, others, here).await;
             }
             if asking.settle(&mirror, fetched)?.is_some() {
                 return Ok(());
@@ -114,28 +118,26 @@ impl View {
         mirror: &Mirror,
         partial: &mut Partial,
         whole: bool,
+        others: bool,
         here: &mut impl FnMut(u64),
     ) -> Result<(), Error> {
-        let client = self.client();
-        let url = client.target_url(mirror, &partial.wanted.path)?;
-        let (transport, from) = (client.transport(), if whole { 0 } else { partial.checker.seen() });
-        let asked = if from == 0 { transport.fetch(&url) } else { transport.fetch_from(&url, from) };
-        let mut body = Pace::default().apply(&url, asked).await?;
-        check_declared(&partial.wanted, &redact(&url), &body)?;
+        let from = if whole { 0 } else { partial.checker.seen() };
+        let mut body = self.client().ask_at(mirror, &partial.wanted, from, others).await?;
+        let url = redact(body.url());
         if body.start() != partial.checker.seen() {
             partial.restart()?;
         }
         while let Some(chunk) = body.next().await? {
             if let Err(source) = partial.checker.update(&chunk) {
                 partial.restart()?;
-                return Err(refused(&redact(&url), source));
+                return Err(refused(&url, source));
             }
             partial.placed.append(&chunk)?;
             here(partial.checker.seen());
         }
         let Err(source) = partial.checker.clone().finish() else { return Ok(()) };
         partial.restart()?;
-        Err(refused(&redact(&url), source))
+        Err(refused(&url, source))
     }
 }
 

@@ -100,6 +100,11 @@ impl Body {
         self
     }
 
+    /// What was asked for.
+    pub(crate) const fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// At which byte of its file this body begins; 0 unless [`Transport::fetch_from`] was asked.
     pub fn start(&self) -> u64 {
         self.start

@@ -329,7 +329,6 @@ fn run_gives_its_commands_code_and_ctrl_c_ends_the_proxy() {
         .args(["--store", "store", "proxy"])
         .current_dir(setup.directory.path())
         .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     let mut line = String::new();

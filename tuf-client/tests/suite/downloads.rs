@@ -67,12 +67,7 @@ impl Server {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let server = server.clone();
-                tokio::spawn(async move {
-                    let now = server.0.now.fetch_add(1, Ordering::SeqCst) + 1;
-                    server.0.most.fetch_max(now, Ordering::SeqCst);
-                    drop(server.answer(stream).await);
-                    server.0.now.fetch_sub(1, Ordering::SeqCst);
-                });
+                tokio::spawn(async move { drop(server.answer(stream).await) });
             }
         });
         Url::parse(&format!("http://{address}/")).unwrap()
@@ -92,8 +87,12 @@ impl Server {
         });
         self.0.asked.lock().unwrap().push((path.clone(), from));
         if path.starts_with("targets/") {
+            // Counted before the answer, after which the next request may come at any time.
+            let now = self.0.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.0.most.fetch_max(now, Ordering::SeqCst);
             // So that requests which may overlap do.
             tokio::time::sleep(Duration::from_millis(20)).await;
+            self.0.now.fetch_sub(1, Ordering::SeqCst);
         }
         let Some(mut bytes) = self.0.files.lock().unwrap().get(&path).cloned() else {
             return stream

@@ -25,6 +25,8 @@ mod paths;
 mod promises;
 #[cfg(feature = "cli")]
 mod proxies;
+#[cfg(feature = "proxy")]
+mod proxy_mirrors;
 #[cfg(feature = "http")]
 mod tls;
 #[cfg(feature = "http")]

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tuf_client::Url;
 use tuf_client::durable::{Access, WriteBatch, write_atomic};
 use tuf_client::store::{Store, StoreError, StoreSession};
 use tuf_client::tuf_core::{Batch, Change, StoredFile};
 use tuf_client::{Client, TargetPath};
-use url::Url;
 
 #[derive(Parser)]
 struct Cli {

@@ -27,7 +27,7 @@ pub struct View {
 }
 
 impl Client {
-    /// Makes blocking what was built async.
+    /// Makes blocking what was built async. May be shared by threads; not for use inside an async runtime, where its calls panic.
     ///
     /// # Errors
     /// If the system gives no runtime: no more threads or file descriptors.

@@ -18,11 +18,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use tuf_core::Checker;
-use url::Url;
 
 use crate::clock;
 use crate::download::{Wanted, each_chunk};
 use crate::durable::{Access, DurableError, Placed, sweep};
+use crate::url::Url;
 
 /// In bytes.
 const DEFAULT_LIMIT: u64 = 4 << 30;

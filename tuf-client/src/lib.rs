@@ -19,7 +19,8 @@
 //! and downloaded. Everything is async; [`blocking`] is the same for programs without a runtime.
 //!
 //! Features: `http` (the transport for HTTP and HTTPS), `blocking`, `proxy` (the verifying proxy for pip
-//! and uv), `cli` (the binary), `ml-dsa` (ML-DSA keys; needs a C compiler; never a default). An installer takes `default-features = false, features = ["http"]`.
+//! and uv), `cli` (the binary), `ml-dsa` (ML-DSA keys; needs a C compiler; never a default). An installer takes `default-features = false, features = ["http"]`;
+//! without any, there is no HTTP client, and the transport is your own.
 
 // Tests inside share helpers with those outside.
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub mod store;
 mod stream;
 pub mod text;
 pub mod transport;
+mod url;
 mod view;
 
 pub use cache::TargetCache;
@@ -62,4 +64,5 @@ pub use error::{Error, ErrorKind, MirrorFault, chain};
 pub use mirrors::MirrorStatus;
 pub use stream::VerifiedBody;
 pub use tuf_core::{self, Limits, TargetPath};
+pub use url::{Url, UrlError};
 pub use view::{Target, View, Warning};

@@ -19,11 +19,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout_at};
 use tuf_core::TopLevel;
 use tuf_core::refresh::Refresh;
-use url::Url;
 
 use crate::client::{Asked, Client};
 use crate::error::{Error, ErrorKind, MirrorFault};
 use crate::transport::{TransportError, TransportErrorKind, Waiting, redact};
+use crate::url::Url;
 
 type Answer = Result<Option<Vec<u8>>, Error>;
 

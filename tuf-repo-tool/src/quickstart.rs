@@ -61,8 +61,8 @@ pub struct Verified {
 pub async fn verify(repository: &Repository) -> Result<Verified, Error> {
     let public = repository.public();
     let absolute = std::path::absolute(&public).map_err(|error| Error::io("find", &public, error))?;
-    let url = Url::from_directory_path(&absolute)
-        .map_err(|()| Error::io("find", &public, std::io::ErrorKind::InvalidInput.into()))?;
+    let url = tuf_client::Url::from_directory_path(&absolute)
+        .map_err(|error| Error::io("find", &public, std::io::Error::other(error)))?;
     let client = Client::builder(repository.first_root()?, url).store(MemoryStore::new()).build()?;
     let view = client.refresh().await?;
     let mut verified = Verified::default();

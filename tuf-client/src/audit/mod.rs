@@ -32,11 +32,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use url::Url;
 
 use crate::client::{Client, ClientBuilder};
 use crate::error::Error;
 use crate::transport::Transport;
+use crate::url::Url;
 use crate::{Limits, clock};
 
 mod describe;

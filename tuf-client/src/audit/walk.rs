@@ -10,7 +10,6 @@ use tuf_core::trust::{Floor, RootChain, Trusted, TrustedSet};
 use tuf_core::{
     Delegated, Delegations, Envelope, ErrorKind, Header, Limits, RoleName, TargetPath, Targets, TopLevel,
 };
-use url::Url;
 
 use super::describe::{Grant, accept, describe};
 use super::report::{Anchor, FilesReport, Finding, Report};
@@ -19,6 +18,7 @@ use crate::client::Client;
 use crate::error::{Error, chain as in_words};
 use crate::reach::Reach;
 use crate::transport::redact;
+use crate::url::Url;
 
 /// Expiry is judged apart: at this time nothing has expired.
 const BEFORE_EVERYTHING: DateTime<Utc> = DateTime::<Utc>::MIN_UTC;

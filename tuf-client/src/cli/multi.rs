@@ -7,11 +7,11 @@ use data_encoding::HEXLOWER;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ring::digest::{SHA256, digest};
 use serde_json::{Map as Object, Value, json};
+use tuf_client::Url;
 use tuf_client::durable::{Access, Placed, WriteBatch, checked_join};
 use tuf_client::multi::{Consensus, MAX_MAP_BYTES, Map, MultiClient, MultiView, roots_in};
 use tuf_client::text::{table, utc};
 use tuf_client::{Error, TargetPath, chain, env};
-use url::Url;
 
 use super::error::Failure;
 use super::output::Output;

@@ -8,9 +8,8 @@ use ring::digest::{SHA256, digest};
 use tuf_client::store::FsStore;
 use tuf_client::text::utc;
 use tuf_client::transport::{Credentials, HttpOptions, HttpTransport, Retry, SchemeTransport};
-use tuf_client::{Client, ClientBuilder, Error, Limits, TargetCache, View, Warning, dangerous, env};
+use tuf_client::{Client, ClientBuilder, Error, Limits, TargetCache, Url, View, Warning, dangerous, env};
 use tuf_core::trust::RootChain;
-use url::Url;
 
 use super::Global;
 use super::error::Failure;
@@ -142,7 +141,7 @@ pub(crate) fn repository_url(text: &str) -> Result<Url, Failure> {
         Failure::new(format!("{text} is no URL and no directory that can be read: {error}"))
     })?;
     Url::from_directory_path(&directory)
-        .map_err(|()| Failure::new(format!("{} cannot be written as a URL", directory.display())))
+        .map_err(|_| Failure::new(format!("{} cannot be written as a URL", directory.display())))
 }
 
 /// `<data dir>/tuf-client/<first 16 hex digits of the root's SHA-256>`.

@@ -13,7 +13,6 @@ use futures_util::stream::{self, FuturesOrdered, StreamExt};
 use tokio::sync::Mutex;
 use tuf_core::trust::RootChain;
 use tuf_core::{Limits, TargetPath};
-use url::Url;
 
 use super::consensus::{Consensus, Count, Said};
 use super::error::{MapError, MapErrorKind, Place, RepositoryFault};
@@ -24,6 +23,7 @@ use crate::durable::checked_join;
 use crate::error::{Error, ErrorKind};
 use crate::store::{FsStore, StoreError, StoreErrorKind};
 use crate::transport::{Body, Retry, SchemeTransport, Transport, TransportError};
+use crate::url::Url;
 use crate::view::View;
 
 type Roots = Box<dyn Fn(&RepositoryName) -> io::Result<Vec<u8>>>;

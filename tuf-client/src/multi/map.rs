@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tuf_core::{Json, TargetPath, pattern, url_path};
-use url::Url;
 
 use super::error::{MapError, MapErrorKind, Place};
 use crate::client::directory;
 use crate::transport::redact;
+use crate::url::Url;
 
 /// Bytes of a map file: room for thousands of mappings, written by people.
 pub const MAX_MAP_BYTES: u64 = 1 << 20;
@@ -209,7 +209,7 @@ fn repositories(raw: BTreeMap<String, Value>) -> Result<BTreeMap<RepositoryName,
         for text in texts {
             let url = repository_url(&text).map_err(wrong)?;
             // Whether for one repository or for two that would then count as two.
-            if let Some(other) = owners.insert(without_user(&url), parsed.clone()) {
+            if let Some(other) = owners.insert(url.without_user(), parsed.clone()) {
                 return Err(wrong(MapErrorKind::SharedUrl { url: redact(&url), with: other }));
             }
             urls.push(url);
@@ -219,13 +219,6 @@ fn repositories(raw: BTreeMap<String, Value>) -> Result<BTreeMap<RepositoryName,
     Ok(repositories)
 }
 
-fn without_user(url: &Url) -> Url {
-    let mut url = url.clone();
-    // Both fail for URLs that have no host and so no user.
-    let _ = (url.set_username(""), url.set_password(None));
-    url
-}
-
 fn repository_url(text: &str) -> Result<Url, MapErrorKind> {
     let url = Url::parse(text).map_err(|error| {
         // What is no URL may still hold a password.
@@ -233,7 +226,7 @@ fn repository_url(text: &str) -> Result<Url, MapErrorKind> {
     })?;
     match url.scheme() {
         "http" | "https" => {}
-        "file" if url.to_file_path().is_ok() => {}
+        "file" if url.to_file_path().is_some() => {}
         "file" => return Err(MapErrorKind::Url(format!("{} is no local path", redact(&url)))),
         _ => {
             return Err(MapErrorKind::Url(format!(

@@ -21,7 +21,6 @@ use std::{
 };
 
 use tuf_core::{Batch, Change, StoredFile};
-use url::Url;
 
 use super::{DEFAULT_LOCK_WAIT, Recovered, Store, StoreError, StoreErrorKind, StoreSession};
 use crate::durable::{self, Access, FileLock, LockError, WriteBatch};
@@ -33,6 +32,8 @@ mod plain;
 mod power_cut;
 
 use plain::Plain;
+
+use crate::url::Url;
 
 const LOCK: &str = "lock";
 const METADATA: &str = "metadata";

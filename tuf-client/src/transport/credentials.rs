@@ -7,10 +7,10 @@ use std::{
 
 use data_encoding::BASE64;
 use reqwest::header::HeaderValue;
-use url::{Host, Origin, Url};
+use url::{Host, Origin};
 
 use super::SetupError;
-use crate::env;
+use crate::{env, url::Url};
 
 const AUTHORIZATION: &str = "TUF_AUTHORIZATION";
 /// Far above any netrc file.
@@ -52,7 +52,7 @@ impl Credentials {
                 Ok(text) => credentials.hosts = netrc(&text),
             }
         }
-        let hosts: Vec<_> = urls.iter().filter_map(host).collect();
+        let hosts: Vec<_> = urls.iter().filter_map(|url| host(&sent(url)?)).collect();
         credentials.hosts.retain(|(host, _)| hosts.contains(host));
         if let Some(value) = env::var(AUTHORIZATION) {
             for url in urls {
@@ -72,7 +72,8 @@ impl Credentials {
             origin: AUTHORIZATION.to_owned(),
             source: io::Error::new(io::ErrorKind::InvalidInput, "there are control characters in it"),
         })?;
-        self.origins.push((url.origin(), value));
+        // What cannot be read is never asked for.
+        self.origins.extend(sent(url).map(|url| (url.origin(), value)));
         Ok(self)
     }
 
@@ -83,7 +84,8 @@ impl Credentials {
         self
     }
 
-    pub(super) fn authorization(&self, url: &Url) -> Option<HeaderValue> {
+    /// For a URL as the HTTP client reads it.
+    pub(super) fn authorization(&self, url: &url::Url) -> Option<HeaderValue> {
         if !url.username().is_empty() || url.password().is_some() {
             return None;
         }
@@ -103,7 +105,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn host(url: &Url) -> Option<String> {
+/// A URL as the HTTP client reads it.
+pub(super) fn sent(url: &Url) -> Option<url::Url> {
+    url::Url::parse(url.as_str()).ok()
+}
+
+fn host(url: &url::Url) -> Option<String> {
     match url.host()? {
         Host::Domain(name) => Some(name.to_ascii_lowercase()),
         Host::Ipv4(address) => Some(address.to_string()),
@@ -249,7 +256,7 @@ mod tests {
             ("file:///a.example", None),
         ];
         for (asked, expected) in rows {
-            let found = credentials.authorization(&url(asked));
+            let found = credentials.authorization(&sent(&url(asked)).unwrap());
             assert_eq!(found.map(|value| value.to_str().unwrap().to_owned()), expected, "{asked}");
         }
         assert_eq!(format!("{credentials:?}"), "Credentials { count: 3, .. }");

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
 
-use url::Url;
+use crate::url::Url;
 
 /// A file that could not be fetched. Its text never contains the URL's user name, password, query or fragment.
 #[derive(Debug)]
@@ -273,13 +273,7 @@ pub enum SetupError {
 /// The URL as it may be shown: a password or a signed query must not reach a log.
 #[must_use]
 pub fn redact(url: &Url) -> String {
-    let mut url = url.clone();
-    // These fail for URLs without a host, which have neither.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    url.into()
+    url.redacted()
 }
 
 #[cfg(test)]

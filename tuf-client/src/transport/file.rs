@@ -8,9 +8,9 @@ use tokio::{
     fs::{self, File},
     io::AsyncReadExt,
 };
-use url::Url;
 
 use super::{Body, Transport, TransportError, TransportErrorKind};
+use crate::url::Url;
 
 const CHUNK: usize = 64 * 1024;
 
@@ -33,14 +33,8 @@ impl Transport for FileTransport {
 }
 
 async fn open(url: &Url) -> Result<Body, TransportError> {
-    // On Windows a host would name a share on another machine.
-    let local =
-        url.scheme() == "file" && url.host_str().is_none_or(|host| host.is_empty() || host == "localhost");
-    let path = match url.to_file_path() {
-        Ok(path) if local => path,
-        _ => {
-            return Err(TransportError::new(url, TransportErrorKind::UnsupportedScheme));
-        }
+    let Some(path) = url.to_file_path() else {
+        return Err(TransportError::new(url, TransportErrorKind::UnsupportedScheme));
     };
     // Looked at before it is opened, since opening a pipe waits for its writer.
     let found = fs::metadata(&path).await.map_err(|error| failed(url, error))?;

@@ -5,9 +5,9 @@ use std::io::Write;
 use bytes::{Buf, Bytes};
 use flate2::write::GzDecoder;
 use futures_util::stream;
-use url::Url;
 
 use super::{Body, TransportError, TransportErrorKind};
+use crate::url::Url;
 
 /// Encoded bytes that may come beyond the decoded ones: gzip adds a few dozen.
 const MAX_OVERHEAD: u64 = 64 * 1024;

@@ -16,13 +16,12 @@ use reqwest::{
     },
     redirect,
 };
-use url::Url;
 
 use super::{
     Body, Credentials, Pace, SetupError, Transport, TransportError, TransportErrorKind, Waiting,
-    error::redact, gzip, tls,
+    credentials::sent, gzip, tls,
 };
-use crate::{clock, env};
+use crate::{clock, env, url::Url};
 
 /// In bytes; over HTTP/1 hyper's own limits are as strict.
 const MAX_HEADERS: u32 = 64 * 1024;
@@ -131,12 +130,16 @@ impl HttpTransport {
     /// From byte `from` on; 0 asks for the whole file.
     async fn request(&self, url: &Url, coding: Coding, from: u64) -> Result<Body, TransportError> {
         let connect_timeout = self.connect_timeout;
-        let mut request = self.client.get(url.clone()).header(ACCEPT_ENCODING, coding.name());
+        let Some(sent) = sent(url) else {
+            let why = io::Error::new(io::ErrorKind::InvalidInput, "its host is no name and no address");
+            return Err(TransportError::new(url, TransportErrorKind::Connect).with_source(why));
+        };
+        let mut request = self.client.get(sent.clone()).header(ACCEPT_ENCODING, coding.name());
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
         // reqwest itself makes a header of the URL's user info, which comes first.
-        if let Some(authorization) = self.credentials.authorization(url) {
+        if let Some(authorization) = self.credentials.authorization(&sent) {
             request = request.header(AUTHORIZATION, authorization);
         }
         let response = request.send().await.map_err(|error| classify(url, error, connect_timeout))?;
@@ -231,18 +234,28 @@ enum RedirectRefusal {
     TooMany,
 }
 
-fn check_redirect(previous: &[Url], next: &Url) -> Result<(), RedirectRefusal> {
+fn check_redirect(previous: &[url::Url], next: &url::Url) -> Result<(), RedirectRefusal> {
     if !matches!(next.scheme(), "http" | "https") {
-        return Err(RedirectRefusal::Scheme(redact(next)));
+        return Err(RedirectRefusal::Scheme(shown(next)));
     }
     if next.scheme() == "http" && previous.iter().any(|url| url.scheme() == "https") {
-        return Err(RedirectRefusal::Downgrade(redact(next)));
+        return Err(RedirectRefusal::Downgrade(shown(next)));
     }
     // The first of the previous URLs is the one that was asked for.
     if previous.len() > MAX_REDIRECTS {
         return Err(RedirectRefusal::TooMany);
     }
     Ok(())
+}
+
+/// As [`super::redact`], of a URL that a server gave.
+fn shown(url: &url::Url) -> String {
+    let mut url = url.clone();
+    // These fail for URLs without a host, which have neither.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
 }
 
 /// How many bytes a `206` brings, which must be all from `from` to the end of the file (RFC 9110, 14.4); else what its

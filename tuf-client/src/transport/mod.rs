@@ -13,7 +13,8 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, BoxStream, Stream},
 };
-use url::Url;
+
+use crate::url::Url;
 
 #[cfg(feature = "http")]
 mod credentials;

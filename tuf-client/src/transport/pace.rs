@@ -8,9 +8,9 @@ use std::{collections::VecDeque, future::Future, time::Duration};
 
 use futures_util::stream;
 use tokio::time::{Instant, timeout};
-use url::Url;
 
 use super::{Body, TransportError, TransportErrorKind, Waiting};
+use crate::url::Url;
 
 /// How many seconds of waiting the rate is averaged over.
 const WINDOW: usize = 20;

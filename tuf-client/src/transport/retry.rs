@@ -10,9 +10,9 @@ use bytes::{Buf, Bytes};
 use futures_util::{future::BoxFuture, stream};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::sleep;
-use url::Url;
 
 use super::{Body, Transport, TransportError, TransportErrorKind};
+use crate::url::Url;
 
 /// The longest wait that a server may ask for with `Retry-After`; who asks for more is not asked again.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);

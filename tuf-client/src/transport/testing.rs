@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use url::Url;
 
 use super::{Transport, TransportError, TransportErrorKind};
+use crate::url::Url;
 
 const LARGE: usize = 300_000;
 

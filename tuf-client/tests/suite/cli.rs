@@ -207,7 +207,8 @@ fn offline_is_loud_and_expired_metadata_only_by_choice() {
     let mut repo = Repo::new();
     repo.timestamp_expires = "2020-01-02T00:00:00Z".parse().unwrap();
     write(&repo.build(), &setup.path("old"));
-    let url = url::Url::from_directory_path(std::fs::canonicalize(setup.path("old")).unwrap()).unwrap();
+    let url =
+        tuf_client::Url::from_directory_path(std::fs::canonicalize(setup.path("old")).unwrap()).unwrap();
     let root = std::fs::read(setup.root()).unwrap();
     let old = tuf_client::store::FsStore::init(&setup.path("old-store"), &root, &url).unwrap();
     let client = tuf_client::Client::builder(root, url)

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
+use tuf_client::Url;
 use tuf_client::transport::{Body, Transport, TransportError};
 use tuf_client::{Client, ErrorKind, TargetPath};
-use url::Url;
 
 use crate::common::{MapTransport, Repo, now};
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use tuf_client::Url;
 use tuf_client::transport::{Body, Transport, TransportError, TransportErrorKind};
 use tuf_core::{
     Delegated, Delegation, Delegations, Draft, Hashes, Key, KeyId, Keys, MetaFile, Metadata, PublicKey,
     RoleKeys, RoleName, Root, Scope, Snapshot, TargetFile, TargetPath, Targets, Timestamp, TopLevel,
 };
-use url::Url;
 
 /// Paths below the repository's base, and bytes.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;

@@ -4,9 +4,9 @@ use std::fs::{self, Permissions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tuf_client::Url;
 use tuf_client::store::FsStore;
 use tuf_client::{Client, Error, TargetPath, View, chain};
-use url::Url;
 
 use crate::common::{Files, MapTransport, Repo, now};
 

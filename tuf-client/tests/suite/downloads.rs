@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tuf_client::Url;
 use tuf_client::store::{FsStore, MemoryStore, Store};
 use tuf_client::transport::{HttpOptions, HttpTransport, Retry, SchemeTransport};
 use tuf_client::tuf_core::{Batch, Change, RoleName, StoredFile};
@@ -16,7 +17,6 @@ use tuf_client::{
     Client, ClientBuilder, DownloadOptions, Error, ErrorKind, Progress, Target, TargetCache, TargetPath,
     View, Warning, dangerous,
 };
-use url::Url;
 
 use crate::common::{Files, Repo, far, now};
 

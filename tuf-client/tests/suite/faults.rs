@@ -7,12 +7,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
+use tuf_client::Url;
 use tuf_client::store::FsStore;
 use tuf_client::transport::{
     Body, HttpOptions, Retry, Transport, TransportError, TransportErrorKind, Waiting,
 };
 use tuf_client::{Client, Error, TargetPath, View, env};
-use url::Url;
 
 use crate::common::{Files, MapTransport, Repo};
 

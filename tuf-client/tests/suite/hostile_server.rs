@@ -9,10 +9,10 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tuf_client::Url;
 use tuf_client::store::FsStore;
 use tuf_client::transport::{HttpOptions, HttpTransport, Retry, SchemeTransport, TransportErrorKind as Kind};
 use tuf_client::{Client, Error, ErrorKind, TargetPath};
-use url::Url;
 
 use crate::common::{Files, MapTransport, Repo};
 use crate::web::{head, listen, path, respond, respond_file};

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tuf_client::Url;
 use tuf_client::store::{MemoryStore, Store};
 use tuf_client::transport::{HttpOptions, HttpTransport, SchemeTransport, TransportErrorKind};
 use tuf_client::{Client, Error, ErrorKind, TargetPath};
 use tuf_core::{RoleName, StoredFile};
-use url::Url;
 
 use crate::common::{Files, Repo};
 use crate::mirrors;

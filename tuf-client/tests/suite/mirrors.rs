@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tuf_client::Url;
 use tuf_client::store::FsStore;
 use tuf_client::transport::{
     Body, HttpOptions, HttpTransport, Retry, SchemeTransport, Transport, TransportError,
 };
 use tuf_client::{Client, ClientBuilder, Error, ErrorKind, TargetPath, View};
-use url::Url;
 
 use crate::common::{Files, MapTransport, Repo};
 

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tuf_client::Url;
 use tuf_client::multi::{Consensus, Map, MapErrorKind, MultiClient, MultiClientBuilder, NotEnoughAgree};
 use tuf_client::transport::{Body, Transport, TransportError, TransportErrorKind};
 use tuf_client::{Error, ErrorKind, TargetPath};
 use tuf_core::{Hashes, Json, TargetFile, TopLevel};
-use url::Url;
 
 use crate::common::{Files, Repo, far, now, sign, signer};
 
@@ -57,7 +57,7 @@ impl Net {
 
 impl Transport for Net {
     fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
-        let host = url.host_str().unwrap();
+        let host = url.host();
         self.asked.lock().unwrap().push(format!("{host}{}", url.path()));
         let found = self
             .hosts

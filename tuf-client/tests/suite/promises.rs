@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tuf_client::Url;
 use tuf_client::durable::write_atomic;
 use tuf_client::store::testing::{FaultStore, reopen_suite, store_suite};
 use tuf_client::store::{FsStore, MemoryStore, StoreErrorKind};
 use tuf_client::transport::testing::transport_suite;
 use tuf_client::transport::{FileTransport, Retry, SchemeTransport, Transport};
 use tuf_client::{Client, ErrorKind};
-use url::Url;
 
 use crate::common::{Files, MapTransport, Repo, now};
 

@@ -10,8 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tuf_client::proxy::{Proxy, ProxyOptions, RunningProxy};
 use tuf_client::transport::{HttpOptions, HttpTransport, SchemeTransport};
-use tuf_client::{Client, TargetCache};
-use url::Url;
+use tuf_client::{Client, TargetCache, Url};
 
 use crate::common::{Files, Repo, now};
 use crate::web::{self, field, head, listen, respond, respond_file};

@@ -11,12 +11,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
+use tuf_client::Url;
 use tuf_client::transport::{
     Credentials, HttpOptions, HttpTransport, SchemeTransport, Transport, TransportError, TransportErrorKind,
     Waiting,
 };
 use tuf_client::{Client, TargetPath};
-use url::Url;
 
 use crate::common::{Files, Repo};
 use crate::web::{Authority, Log, Stream, field, head, listen, path, respond, respond_file};
@@ -162,9 +162,7 @@ async fn a_redirect_takes_credentials_to_no_other_scheme_host_or_port() {
         (&plain, format!("https://{address}/echo"), false),
     ];
     for (base, to, sent) in rows {
-        let mut with_user = base.clone();
-        with_user.set_username("me").unwrap();
-        with_user.set_password(Some("secret")).unwrap();
+        let with_user: Url = base.as_str().replace("://", "://me:secret@").parse().unwrap();
         let header = Credentials::new().for_origin(base, "Bearer secret").unwrap();
         let netrc = Credentials::new().netrc("machine 127.0.0.1 login me password secret");
         for (base, credentials) in [(&with_user, Credentials::new()), (base, header), (base, netrc)] {

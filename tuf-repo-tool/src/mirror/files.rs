@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use ring::digest;
+use tuf_client::Url;
 use tuf_client::durable::{self, Access, Placed};
 use tuf_client::simple::{
     CoreMetadata, DistFile, DistKind, Layout, PageFile, ProjectName, SignedFile, SignedPage,
 };
 use tuf_client::transport::{TransportError, TransportErrorKind};
 use tuf_core::Hashes;
-use url::Url;
 
 use super::sync::{Event, Progress, target_path};
 use super::upstream::{Upstream, UpstreamError};
@@ -48,11 +48,12 @@ impl Files<'_> {
         self,
         project: &ProjectName,
         file: &PageFile,
-        base: &Url,
+        base: &url::Url,
         before: Option<&SignedPage>,
     ) -> Result<Fetched, Error> {
         let bad_url = || UpstreamError::Url { filename: file.filename.clone(), url: file.url.clone() };
         let url = base.join(&file.url).map_err(|_| bad_url())?;
+        let url = Url::parse(url.as_str()).map_err(|_| bad_url())?;
         let known = before.and_then(|page| page.file(&file.filename));
         if let (Some(known), Some(found)) = (known, file.sha256)
             && known.sha256 != found
@@ -244,8 +245,10 @@ impl Files<'_> {
             CoreMetadata::Sha256(sum) => Some(sum),
             _ => None,
         };
-        let mut url = url.clone();
-        url.set_path(&format!("{}.metadata", url.path()));
+        let name = url.path().rsplit('/').next().unwrap_or_default();
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let bad_url = |_| UpstreamError::Url { filename: file.filename.clone(), url: file.url.clone() };
+        let url = url.join(&format!("./{name}.metadata{query}")).map_err(bad_url)?;
         let body = match self.upstream.fetch(&url).await {
             Ok(body) => body,
             Err(error) if error.is_not_found() => return Ok(None),
@@ -272,7 +275,7 @@ fn replaced(file: &PageFile, known: &SignedFile, found: [u8; 32]) -> Error {
 
 /// The upstream's path below its file host, if it has PyPI's form, so that lock files map one to one.
 fn upstream_path(url: &Url, filename: &str) -> Option<String> {
-    let segments: Vec<&str> = url.path_segments()?.collect();
+    let segments: Vec<&str> = url.path().split('/').collect();
     let [.., packages, first, second, rest, name] = segments.as_slice() else { return None };
     let hex = |text: &str, length| {
         text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

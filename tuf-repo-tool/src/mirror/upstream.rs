@@ -8,7 +8,7 @@ use tuf_client::transport::{
     Body, HttpOptions, HttpTransport, Pace, SetupError, Transport, TransportError, TransportErrorKind,
     Waiting, redact,
 };
-use url::Url;
+use tuf_client::{Url, UrlError};
 
 /// What we read, in the order of preference.
 const ACCEPT: &str =
@@ -31,8 +31,8 @@ pub(crate) enum Answer {
     /// The page.
     Page {
         page: Box<Page>,
-        /// What its relative URLs are relative to.
-        base: Url,
+        /// What its relative URLs are relative to, as browsers and installers resolve them.
+        base: url::Url,
         etag: Option<String>,
     },
 }
@@ -85,6 +85,9 @@ pub enum UpstreamError {
         /// The index that was asked.
         upstream: String,
     },
+    /// The upstream's own URL cannot be used.
+    #[error("the URL of the upstream cannot be used: {0}")]
+    Base(#[from] UrlError),
     /// A URL on the page leads nowhere.
     #[error("{filename}: its URL {url:?} cannot be used")]
     Url {
@@ -99,11 +102,12 @@ impl Upstream {
     /// An index by the URL of its project list, such as `https://index.example/simple/`.
     ///
     /// # Errors
-    /// [`UpstreamError::Setup`].
-    pub fn new(mut base: Url) -> Result<Self, UpstreamError> {
+    /// [`UpstreamError::Base`], [`UpstreamError::Setup`].
+    pub fn new(mut base: url::Url) -> Result<Self, UpstreamError> {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
+        let base = Url::parse(base.as_str())?;
         let mut options = HttpOptions::default();
         // There is only one try.
         options.pace = Pace::default();
@@ -126,7 +130,7 @@ impl Upstream {
             .base
             .join(&format!("{project}/"))
             .map_err(|_| UpstreamError::Url { filename: project.to_string(), url: self.name() })?;
-        let mut request = self.http.client().get(url.clone()).header("accept", ACCEPT);
+        let mut request = self.http.client().get(url.as_str()).header("accept", ACCEPT);
         if let Some(etag) = etag {
             request = request.header("if-none-match", etag);
         }

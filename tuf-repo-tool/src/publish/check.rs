@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use tuf_client::store::MemoryStore;
 use tuf_client::transport::{Body, FileTransport, Transport, TransportError};
-use tuf_client::{Client, View};
-use url::Url;
+use tuf_client::{Client, Url, View};
 
 use super::{Changes, Staged};
 use crate::error::Error;
@@ -67,7 +66,7 @@ fn client(
     let public = repository.public();
     let absolute = std::path::absolute(&public).map_err(|error| Error::io("find", &public, error))?;
     let url = Url::from_directory_path(&absolute)
-        .map_err(|()| Error::io("find", &public, std::io::ErrorKind::InvalidInput.into()))?;
+        .map_err(|error| Error::io("find", &public, std::io::Error::other(error)))?;
     let timestamp_url = url
         .join("metadata/timestamp.json")
         .map_err(|error| Error::io("find", &public, std::io::Error::other(error)))?;

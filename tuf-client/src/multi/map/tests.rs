@@ -109,7 +109,7 @@ fn a_map_that_is_wrong_anywhere_is_refused_with_the_place() {
         (url(r#""https://a.example/""#), r#"map: repositories["a"]: invalid type: string"#),
         (url(r#"["a.example"]"#), r#"map: repositories["a"]: "a.example" is no URL"#),
         (url(r#"["ftp://u:secret@a.example/"]"#), "a.example/: only http, https and file"),
-        (url(r#"["data:x"]"#), "only http, https and file"),
+        (url(r#"["data:x"]"#), "is no URL: it has no // after the scheme"),
         (url(r#"["file://host/x"]"#), r#"map: repositories["a"]: "#),
         (url(r#"["https://a.example/?q"]"#), "it has a query or a fragment"),
         (url(r#"["https://a.example/#f"]"#), "it has a query or a fragment"),

@@ -6,13 +6,13 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use ring::digest;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::plain::{Plain, read};
 use super::{acquire, set_aside};
 use crate::durable::{self, Access, WriteBatch};
 use crate::store::{DEFAULT_LOCK_WAIT, Recovered, StoreError, StoreErrorKind};
 use crate::transport::redact;
+use crate::url::Url;
 
 pub(super) const RECORD: &str = "store.json";
 pub(super) const ROOT: &str = "root.json";

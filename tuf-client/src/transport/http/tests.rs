@@ -192,9 +192,7 @@ async fn metadata_may_come_gzip_encoded_up_to_its_limit_targets_not() {
 async fn credentials_stay_with_their_origin() {
     let (base, elsewhere) = (server().await, server().await);
     let port = |url: &Url| url.port().unwrap();
-    let mut with_user = base.clone();
-    with_user.set_username("me").unwrap();
-    with_user.set_password(Some("s%201")).unwrap();
+    let with_user: Url = base.as_str().replace("://", "://me:s%201@").parse().unwrap();
     let for_origin = Credentials::new().for_origin(&base, "Bearer s2").unwrap();
     let netrc = Credentials::new().netrc("machine 127.0.0.1 login me password s3");
     let rows = [
@@ -310,16 +308,13 @@ async fn harmless_oddities_are_accepted() {
 
 #[tokio::test]
 async fn no_connection_and_no_tls_are_told_apart_and_hide_the_password() {
-    let mut url = server().await.join("ok").unwrap();
-    url.set_scheme("https").unwrap();
-    url.set_username("user").unwrap();
-    url.set_password(Some("secret")).unwrap();
+    let with_port = |port| Url::parse(&format!("https://user:secret@127.0.0.1:{port}/ok")).unwrap();
+    let url = with_port(server().await.port().unwrap());
     let tls = get(&url, 5).await.unwrap_err();
     assert_eq!(tls.kind(), &TransportErrorKind::Tls, "{tls:?}");
 
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    url.set_port(Some(unused.port())).unwrap();
-    let connect = get(&url, 5).await.unwrap_err();
+    let connect = get(&with_port(unused.port()), 5).await.unwrap_err();
     assert_eq!(connect.kind(), &TransportErrorKind::Connect, "{connect:?}");
     for error in [tls, connect] {
         assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
@@ -328,9 +323,9 @@ async fn no_connection_and_no_tls_are_told_apart_and_hide_the_password() {
 
 #[test]
 fn a_redirect_never_leaves_https_nor_goes_on_for_ever() {
-    let url = |text: &str| Url::parse(text).unwrap();
+    let url = |text: &str| url::Url::parse(text).unwrap();
     let (plain, secure) = (url("http://a.example/"), url("https://user:secret@a.example/?token=secret"));
-    let check = |previous: &[&Url], next: &Url| {
+    let check = |previous: &[&url::Url], next: &url::Url| {
         check_redirect(&previous.iter().map(|url| (*url).clone()).collect::<Vec<_>>(), next)
     };
     check(&[&plain], &secure).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use url::Url;
+use tuf_client::Url;
 
 use super::repo;
 use crate::common::Repo;
@@ -33,7 +33,9 @@ impl OnDisk {
     }
 
     fn map(&self, names: &Value) {
-        let url = |name: &str| Url::from_directory_path(self.0.path().join("served").join(name)).unwrap();
+        let url = |name: &str| {
+            Url::from_directory_path(self.0.path().join("served").join(name)).unwrap().to_string()
+        };
         let map = json!({
             "repositories": {"a": [url("a")], "b": [url("b")]},
             "mapping": [{"paths": ["*"], "repositories": names, "threshold": 2, "terminating": true}],

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tuf_client::{Error, ErrorKind, chain};
 
 const FAILED: u8 = 1;
+pub(crate) const USAGE: u8 = 2;
 pub(crate) const REFUSED: u8 = 4;
 
 /// The end of a command that did not do what it was asked to.

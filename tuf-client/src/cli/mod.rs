@@ -25,7 +25,7 @@ mod proxy;
 mod repository;
 mod run;
 
-use error::Failure;
+use error::{Failure, USAGE};
 use output::Output;
 
 /// After Ctrl-C, what is being written to disk at that moment may take so long to finish.
@@ -77,6 +77,9 @@ struct Global {
     /// With --offline: use it even if it has expired. What was withdrawn or replaced since is not noticed
     #[arg(long, global = true, requires = "offline")]
     accept_expired: bool,
+    /// Fail if the clock was set back since an earlier refresh, instead of warning once: expiry cannot be judged then
+    #[arg(long, global = true)]
+    refuse_clock_steps: bool,
     /// Several repositories that must agree, as this map file (TAP 4) says; for refresh, info and download. --store is
     /// then where each of them gets a store [default: by the map's path, in the user's data directory]
     #[arg(long, global = true, value_name = "FILE")]
@@ -235,6 +238,10 @@ async fn interrupted() {
 
 async fn dispatch(args: Args, out: &Output) -> Result<ExitCode, Failure> {
     multi::check(&args.global)?;
+    if args.global.accept_expired && matches!(args.command, Command::Proxy { .. } | Command::Run { .. }) {
+        let why = "--accept-expired is not for proxy and run: an installer cannot be told that what it gets has expired";
+        return Err(Failure::new(why).hint("download the targets, and install from there").code(USAGE));
+    }
     let global = open::with_environment(args.global);
     if let Some(map) = &global.map {
         return multi::dispatch(&global, map, args.command, out).await;

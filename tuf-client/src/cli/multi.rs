@@ -13,12 +13,10 @@ use tuf_client::multi::{Consensus, MAX_MAP_BYTES, Map, MultiClient, MultiView, r
 use tuf_client::text::{table, utc};
 use tuf_client::{Error, TargetPath, chain, env};
 
-use super::error::Failure;
+use super::error::{Failure, USAGE};
 use super::output::Output;
 use super::repository::target_json;
 use super::{Command, Global, download, open};
-
-const USAGE: u8 = 2;
 
 /// Refuses options that contradict each other, wherever on the line they stand: clap looks at each level alone. What the
 /// environment says of one repository does not count with a map.
@@ -29,8 +27,11 @@ pub(crate) fn check(global: &Global) -> Result<(), Failure> {
             Err(Failure::new("--map says where its repositories are: give neither --root nor --url")
                 .code(USAGE))
         }
-        (Some(_), _) if global.offline || global.cache.is_some() => {
-            Err(Failure::new("--offline and --cache are for one repository: not with --map").code(USAGE))
+        (Some(_), _) if global.offline || global.cache.is_some() || global.refuse_clock_steps => {
+            Err(Failure::new(
+                "--offline, --cache and --refuse-clock-steps are for one repository: not with --map",
+            )
+            .code(USAGE))
         }
         (None, Some(_)) => Err(Failure::new("--roots is for --map").code(USAGE)),
         _ => Ok(()),

@@ -45,6 +45,9 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
     if let Some(directory) = &global.cache {
         builder = builder.cache(TargetCache::new(directory));
     }
+    if global.refuse_clock_steps {
+        builder = builder.refuse_clock_steps();
+    }
     builder = match (global.offline, global.accept_expired) {
         (true, true) => dangerous::accept_expired(builder),
         (true, false) => builder.offline(),

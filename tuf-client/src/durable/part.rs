@@ -19,6 +19,8 @@ use crate::clock;
 const PART: &str = ".part-";
 /// After a week nobody is likely to come back.
 const PART_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Files that wait for the rest of their batch are not touched any more; no batch takes a day.
+const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_PARTS: usize = 1000;
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -127,9 +129,9 @@ impl Drop for Pending {
 }
 
 /// Removes what dead downloads left in one directory: parts that nobody is working on and that are empty, older than a week, or
-/// more than a thousand, and temporary files older than a week. Returns how many.
+/// more than a thousand, and temporary files older than a day. Returns how many.
 pub fn sweep_downloads(directory: &Path) -> Result<usize, DurableError> {
-    let mut removed = sweep_older_than(directory, PART_AGE)?;
+    let mut removed = sweep_older_than(directory, TEMPORARY_AGE)?;
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(removed),

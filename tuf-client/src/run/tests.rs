@@ -61,8 +61,8 @@ async fn a_program_that_is_not_there_is_an_error() {
 #[tokio::test]
 async fn a_signal_reaches_the_child_and_a_stubborn_one_is_killed() {
     for (script, expected) in [
-        ("sleep 60 & wait", 143),
-        ("trap 'exit 7' TERM; sleep 60 & wait", 7),
+        ("exec sleep 60", 143),
+        ("trap 'kill $!; exit 7' TERM; sleep 60 & wait", 7),
         ("trap '' TERM; read -t 60 <> <(:)", 137),
     ] {
         let mut child = Command::new("/bin/bash").args(["-c", script]).kill_on_drop(true).spawn().unwrap();
@@ -92,7 +92,9 @@ async fn runs_a_child_that_traps_signals() {
     if crate::env::var(SIGNALLED).is_none() {
         return;
     }
-    let script = "trap 'exit 7' TERM; trap 'exit 8' HUP; trap 'exit 9' INT; echo ready; sleep 60 & wait";
+    // It takes its own child along: a signal is for the command alone, as a shell's would be.
+    let script = "trap 'kill $!; exit 7' TERM; trap 'kill $!; exit 8' HUP; trap 'kill $!; exit 9' INT; \
+        sleep 60 & echo ready; wait";
     let outcome = shell(script, &[]).await;
     std::process::exit(outcome.exit_code());
 }

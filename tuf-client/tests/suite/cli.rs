@@ -229,6 +229,36 @@ fn offline_is_loud_and_expired_metadata_only_by_choice() {
     assert_eq!(std::fs::read(setup.path("three/a.txt")).unwrap(), b"alpha");
     let output = run(&["--offline", "--accept-expired", "--json", "refresh"]);
     assert_eq!((&json(&output)["offline"], &json(&output)["stale"]), (&true.into(), &true.into()));
+    // An installer would not be told.
+    for command in [&["proxy"][..], &["run", "true"]] {
+        let output = run(&[&["--offline", "--accept-expired"], command].concat());
+        code(&output, 2);
+        assert!(stderr(&output).contains("not for proxy and run"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_fails_by_choice_and_else_warns_once() {
+    let setup = Setup::new();
+    let root = std::fs::read(setup.root()).unwrap();
+    let url =
+        tuf_client::Url::from_directory_path(std::fs::canonicalize(setup.path("repo")).unwrap()).unwrap();
+    let store = tuf_client::store::FsStore::init(&setup.path("store"), &root, &url).unwrap();
+    let ahead = || "2099-01-01T00:00:00Z".parse().unwrap();
+    let client = tuf_client::Client::builder(root, url).store(store).clock(ahead).build().unwrap();
+    tuf_client::blocking::Client::new(client).unwrap().refresh().unwrap();
+
+    for _ in 0..2 {
+        let output = setup.run(&["--store", "store", "--refuse-clock-steps", "refresh"]);
+        code(&output, 4);
+        assert!(stderr(&output).contains("2099-01-01"), "{}", stderr(&output));
+    }
+    for warns in [true, false] {
+        let output = setup.run(&["--store", "store", "refresh"]);
+        code(&output, 0);
+        assert_eq!(stderr(&output).contains("2099-01-01"), warns, "{}", stderr(&output));
+    }
+    code(&setup.run(&["--store", "store", "--refuse-clock-steps", "refresh"]), 0);
 }
 
 #[test]

@@ -21,6 +21,8 @@
 //! Features: `http` (the transport for HTTP and HTTPS), `blocking`, `proxy` (the verifying proxy for pip
 //! and uv), `cli` (the binary), `ml-dsa` (ML-DSA keys; needs a C compiler; never a default). An installer takes `default-features = false, features = ["http"]`;
 //! without any, there is no HTTP client, and the transport is your own.
+//!
+//! The directory `examples` has an installer, offline use, mirrors, several repositories, and a transport of one's own.
 
 // Tests inside share helpers with those outside.
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod crash;
 mod damage;
 #[cfg(feature = "http")]
 mod downloads;
+#[cfg(all(feature = "blocking", feature = "http"))]
+mod embed;
 mod faults;
 #[cfg(feature = "http")]
 mod hostile_server;

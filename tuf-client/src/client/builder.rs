@@ -123,7 +123,7 @@ impl ClientBuilder {
     }
 
     /// Refuses to refresh ([`ErrorKind::ClockSteppedBack`]) while the clock is more than 5 minutes behind the time of an earlier
-    /// refresh, which the store remembers to the hour. Default: the view has a warning, once ([`View::warnings`]), and the time is taken as the new
+    /// refresh, which the store remembers to the hour. Default: the view has a warning, once ([`crate::View::warnings`]), and the time is taken as the new
     /// one.
     pub const fn refuse_clock_steps(mut self) -> Self {
         self.refuse_clock_steps = true;

@@ -1,8 +1,9 @@
 //! What a person would otherwise type: `cargo xtask test` runs everything CI runs, `cargo xtask figures`
 //! prints the figures of the workspace, `cargo xtask requirements` checks the table of requirements and writes its page,
-//! `cargo xtask fuzz` fuzzes, `cargo xtask differential` compares with python-tuf,
-//! `cargo xtask coverage` counts lines run.
+//! `cargo xtask api` lists the public items of the libraries, `cargo xtask fuzz` fuzzes, `cargo xtask differential`
+//! compares with python-tuf, `cargo xtask coverage` counts lines run.
 
+mod api;
 mod coverage;
 mod differential;
 mod figures;
@@ -13,9 +14,10 @@ mod tools;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask test | requirements | figures | fuzz | differential | coverage
+const USAGE: &str = "usage: cargo xtask test | requirements | api | figures | fuzz | differential | coverage
   test          format, lints, all tests, requirements, documentation, dependency policy: what CI runs
   requirements  every requirement in specs/requirements.toml has code and a test; writes specs/requirements.md
+  api           lists the public items of tuf-core and tuf-client in specs/api/
   figures       crate counts, lines and binary sizes
   fuzz          each target of fuzz/ for 10 s: fuzz [--seconds N] [TARGET...]
   differential  random repository histories, here and through python-tuf: differential [--histories N] [--seed S]
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let result = match command.map(String::as_str) {
         Some("test") => test::run(),
         Some("requirements") => requirements::run(requirements::Page::Write),
+        Some("api") => api::listings(api::Listings::Write),
         Some("figures") => figures::run_figures(),
         Some("fuzz") => fuzz::run(rest),
         Some("coverage") => coverage::run_coverage(),

@@ -2,7 +2,7 @@
 //! what cannot be installed fails by name.
 
 use super::tools::{self, cargo, cargo_tool, say};
-use super::{Failed, differential, requirements};
+use super::{Failed, api, differential, figures, requirements};
 
 pub(crate) fn run() -> Result<(), Failed> {
     tools::run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -49,6 +49,8 @@ pub(crate) fn run() -> Result<(), Failed> {
     )?)?;
     differential::run(&[])?;
     requirements::run(requirements::Page::Check)?;
+    api::listings(api::Listings::Check)?;
+    figures::check_crates()?;
     tools::run(&mut cargo(&["test", "--workspace", "--doc", "--locked"]))?;
     super::fuzz::seeds()?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);

@@ -1,8 +1,7 @@
 //! What attacks cost the built program: time, processor time, and memory at its peak. Prints, asserts nothing.
 //!
 //! `cargo bench -p tuf-client --bench attacks [-- memory | work | slow | mirrors]`; without a word all of them, which
-//! takes two minutes. `TUF_BENCH_TARGET_MIB` is the size of the streamed target (default 512). Linux only: it
-//! reads `/proc`.
+//! takes two minutes. `TUF_BENCH_TARGET_MIB` is the size of the streamed target (default 512). Unix only.
 
 #![expect(clippy::print_stdout, reason = "its purpose")]
 
@@ -10,6 +9,8 @@ mod child;
 #[path = "../../tests/suite/common.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
 mod common;
+#[path = "../shared/measured.rs"]
+mod measured;
 mod site;
 #[path = "../../tests/suite/web.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
@@ -29,6 +30,9 @@ use tuf_core::{Hashes, Scope, TargetFile, TargetPath};
 const FULL: usize = 4_990_000;
 
 fn main() {
+    if measured::was_asked() {
+        return;
+    }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| word == name);
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -5,12 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::Failed;
-use super::tools::{self, cargo, output};
+use super::tools::{self, integration_test, python_with_tuf};
 
 const WORK: &str = "target/differential";
 const RUNNER: &str = "test-vectors/run_python_tuf.py";
-/// Made by the tests of tuf-repo-tool, of the version that `test-vectors/python-tuf.json` is about.
-const PYTHON: &str = "target/test-env/current/bin/python";
 
 /// `--histories N`, `--seed S`, in any order. Fails if a difference is not explained.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failed> {
@@ -30,15 +28,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failed> {
     fs::create_dir_all(WORK).map_err(|error| Failed(format!("{WORK}: {error}")))?;
     let file = std::path::absolute(Path::new(WORK).join("histories.jsonl"))
         .map_err(|error| Failed(format!("{WORK}: {error}")))?;
-    let test = |package: &str, name: &str| {
-        cargo(&["test", "--package", package, "--test", "integration", "--locked", "--quiet", name])
-    };
-    let mut generate = test("tuf-core", "write_the_histories");
+    let mut generate = integration_test("tuf-core", "write_the_histories");
     generate.env("WRITE_HISTORIES", &file);
     generate.env("HISTORIES", histories.to_string()).env("HISTORIES_SEED", seed.to_string());
     tools::run(&mut generate)?;
-    if output(Command::new(PYTHON).args(["-c", "import tuf.ngclient"])).is_err() {
-        tools::run(&mut test("tuf-repo-tool", "python_tuf_differs_only_where_it_is_listed"))?;
-    }
-    tools::run(Command::new(PYTHON).arg(RUNNER).arg("--histories").arg(&file))
+    tools::run(Command::new(python_with_tuf()?).arg(RUNNER).arg("--histories").arg(&file))
 }

@@ -55,6 +55,21 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// One integration test.
+pub(crate) fn integration_test(package: &str, name: &str) -> Command {
+    cargo(&["test", "--package", package, "--test", "integration", "--locked", "--quiet", name])
+}
+
+/// A Python with the version of python-tuf that `test-vectors/python-tuf.json` is about. The tests of tuf-repo-tool
+/// make it.
+pub(crate) fn python_with_tuf() -> Result<&'static str, Failed> {
+    const PYTHON: &str = "target/test-env/current/bin/python";
+    if output(Command::new(PYTHON).args(["-c", "import tuf.ngclient"])).is_err() {
+        run(&mut integration_test("tuf-repo-tool", "python_tuf_differs_only_where_it_is_listed"))?;
+    }
+    Ok(PYTHON)
+}
+
 /// A cargo subcommand, installed below `target/` if it is not there.
 pub(crate) fn cargo_tool(name: &str, version: &str, arguments: &[&str]) -> Result<Command, Failed> {
     let program = format!("cargo-{name}");

@@ -1,13 +1,13 @@
 //! `download`: all of them, or nothing.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 use tuf_client::{DownloadOptions, Error, Progress, Target, TargetPath, View};
 
 use super::Global;
@@ -49,10 +49,19 @@ pub(crate) async fn download(
         })
         .await?;
     bars.end();
+    let targets = || done.iter().map(|target| target_json(&target.path, target.role.as_str(), &target.file));
+    report(&files, || targets().collect(), out)
+}
+
+/// Says what was downloaded: the files, and what is known of each.
+pub(crate) fn report(
+    files: &[PathBuf],
+    targets: impl FnOnce() -> Vec<Value>,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
     let text = || files.iter().map(|file| format!("{}\n", file.display())).collect();
     let json = || {
-        let each = done.iter().zip(&files).map(|(target, file)| {
-            let mut json = target_json(&target.path, target.role.as_str(), &target.file);
+        let each = targets().into_iter().zip(files).map(|(mut json, file)| {
             if let Some(fields) = json.as_object_mut() {
                 fields.insert("file".to_owned(), file.display().to_string().into());
             }

@@ -194,19 +194,7 @@ async fn fetch(
     let files = commit(staged).await?;
     bar.finish_and_clear();
     found.iter().for_each(|found| warn(found, out));
-    let text = || files.iter().map(|file| format!("{}\n", file.display())).collect();
-    let json = || {
-        let each = found.iter().zip(&files).map(|(found, file)| {
-            let mut json = found_json(found);
-            if let Some(fields) = json.as_object_mut() {
-                fields.insert("file".to_owned(), file.display().to_string().into());
-            }
-            json
-        });
-        json!({ "downloaded": each.collect::<Vec<_>>() })
-    };
-    out.result(text, json)?;
-    Ok(ExitCode::SUCCESS)
+    download::report(&files, || found.iter().map(found_json).collect(), out)
 }
 
 /// Gives all files their names, in one batch.

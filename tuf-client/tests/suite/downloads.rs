@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tuf_client::Url;
 use tuf_client::store::{FsStore, MemoryStore, Store};
 use tuf_client::transport::{HttpOptions, HttpTransport, Retry, SchemeTransport};
@@ -19,6 +19,7 @@ use tuf_client::{
 };
 
 use crate::common::{Files, Repo, far, now};
+use crate::web;
 
 /// How ranges are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,27 +62,18 @@ impl Server {
     }
 
     async fn start(&self) -> Url {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let server = self.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                tokio::spawn(async move { drop(server.answer(stream).await) });
-            }
-        });
+        let address = web::listen(move |stream| {
+            let server = server.clone();
+            async move { server.answer(stream).await }
+        })
+        .await;
         Url::parse(&format!("http://{address}/")).unwrap()
     }
 
     async fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            if stream.read_buf(&mut request).await? == 0 {
-                return Ok(());
-            }
-        }
-        let request = String::from_utf8(request).unwrap();
-        let path = request.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+        let request = web::head(&mut stream).await?;
+        let path = web::path(&request).to_owned();
         let from = request.lines().find_map(|line| {
             line.to_ascii_lowercase().strip_prefix("range: bytes=")?.strip_suffix('-')?.parse().ok()
         });

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tuf_client::Url;
 use tuf_client::store::{MemoryStore, Store};
 use tuf_client::transport::{HttpOptions, HttpTransport, SchemeTransport, TransportErrorKind};
@@ -17,6 +17,7 @@ use tuf_core::{RoleName, StoredFile};
 
 use crate::common::{Files, Repo};
 use crate::mirrors;
+use crate::web;
 
 #[path = "../../../tuf-core/tests/matrix/table.rs"]
 mod table;
@@ -89,25 +90,13 @@ struct Server {
 
 impl Server {
     async fn start(self) -> Url {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(self.clone().answer(stream));
-            }
-        });
+        let address = web::listen(move |stream| self.clone().answer(stream)).await;
         Url::parse(&format!("http://{address}/")).unwrap()
     }
 
     async fn answer(self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            if stream.read_buf(&mut request).await? == 0 {
-                return Ok(());
-            }
-        }
-        let request = String::from_utf8(request).unwrap();
-        let path = request.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+        let request = web::head(&mut stream).await?;
+        let path = web::path(&request).to_owned();
         let found = self.files.get(&path);
         let fault = self.fault.filter(|(culprit, _)| path.ends_with(culprit)).map(|(_, fault)| fault);
         let bytes = found.cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tuf_client::Url;
 use tuf_client::store::FsStore;
 use tuf_client::transport::{
@@ -14,6 +14,7 @@ use tuf_client::transport::{
 use tuf_client::{Client, ClientBuilder, Error, ErrorKind, TargetPath, View};
 
 use crate::common::{Files, MapTransport, Repo};
+use crate::web;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -46,25 +47,13 @@ struct Site {
 
 impl Site {
     async fn start(self) -> Url {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(self.clone().answer(stream));
-            }
-        });
+        let address = web::listen(move |stream| self.clone().answer(stream)).await;
         Url::parse(&format!("http://user:secret@{address}/")).unwrap()
     }
 
     async fn answer(self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            if stream.read_buf(&mut request).await? == 0 {
-                return Ok(());
-            }
-        }
-        let request = String::from_utf8(request).unwrap();
-        let path = request.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+        let request = web::head(&mut stream).await?;
+        let path = web::path(&request).to_owned();
         self.asked.lock().unwrap().push(path.clone());
         if path.ends_with("timestamp.json") {
             tokio::time::sleep(self.delay).await;

@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<(), Failed> {
         &["run", "--package", "tuf-core", "--features", "ml-dsa", "--locked", "--no-fail-fast"],
     )?)?;
     tools::run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    tools::debian("strace");
     tools::run(&mut cargo_tool(
         "nextest",
         "0.9.143",

@@ -17,6 +17,7 @@ use futures_util::stream;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -228,16 +229,20 @@ impl Noted {
 
 /// A large file on its way out. An installer that hangs up half-way (some unpack while they read) does not
 /// keep the verdict from being found.
-struct Sending(Option<(HeldBack, Noted)>);
+struct Sending {
+    unfinished: Option<(HeldBack, Noted)>,
+    /// Goes after the verdict was left to others.
+    _open: Open,
+}
 
 impl Sending {
     async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
-        let Some((body, noted)) = &mut self.0 else { return Ok(None) };
+        let Some((body, noted)) = &mut self.unfinished else { return Ok(None) };
         let next = body.next().await;
         noted.unverified.set(!body.verified);
         next.map_err(|failure| {
             let cut = BoxError::from(failure.why.clone());
-            if let Some((_, noted)) = self.0.take() {
+            if let Some((_, noted)) = self.unfinished.take() {
                 noted.refuse(failure);
             }
             cut
@@ -248,7 +253,7 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         let unfinished = |(body, _): &mut (HeldBack, Noted)| !body.verified && body.left() <= READ_ON;
-        if let Some((mut body, noted)) = self.0.take_if(unfinished) {
+        if let Some((mut body, noted)) = self.unfinished.take_if(unfinished) {
             let state = Arc::clone(&noted.state);
             state.verdicts.spawn(async move {
                 loop {
@@ -263,31 +268,57 @@ impl Drop for Sending {
     }
 }
 
-/// Files that are read on to their verdict although nobody wants them any more.
+/// Files whose verdict is not known yet.
 #[derive(Debug, Default)]
-pub(super) struct Verdicts(Mutex<JoinSet<()>>);
+pub(super) struct Verdicts {
+    /// How many are on their way to an installer. That it hung up is noticed a little later.
+    open: watch::Sender<usize>,
+    /// Those that are read on although nobody wants them any more.
+    read_on: Mutex<JoinSet<()>>,
+}
+
+/// One file on its way.
+struct Open(Arc<State>);
+
+impl Open {
+    fn new(state: &Arc<State>) -> Self {
+        state.verdicts.open.send_modify(|open| *open += 1);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.verdicts.open.send_modify(|open| *open -= 1);
+    }
+}
 
 impl Verdicts {
     fn spawn(&self, verdict: impl Future<Output = ()> + Send + 'static) {
         // Without a runtime the program is ending.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let mut verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut verdicts = self.read_on.lock().unwrap_or_else(PoisonError::into_inner);
             while verdicts.try_join_next().is_some() {}
             verdicts.spawn_on(verdict, &runtime);
         }
     }
 
-    /// Waits for what is still being read, but not for ever.
+    /// Waits for all of them, but not for ever.
     pub(super) async fn settled(&self) {
-        let verdicts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(tokio::time::timeout(SETTLED, verdicts.join_all()).await);
+        let all = async {
+            drop(self.open.subscribe().wait_for(|open| *open == 0).await);
+            let verdicts = std::mem::take(&mut *self.read_on.lock().unwrap_or_else(PoisonError::into_inner));
+            verdicts.join_all().await;
+        };
+        drop(tokio::time::timeout(SETTLED, all).await);
     }
 }
 
 /// The stream of a large file. Until it is verified, its connection can only end in a reset.
 fn held_back(noted: Noted, body: HeldBack) -> Body {
     noted.unverified.set(true);
-    streamed(stream::try_unfold(Sending(Some((body, noted))), |mut sending| async move {
+    let sending = Sending { _open: Open::new(&noted.state), unfinished: Some((body, noted)) };
+    streamed(stream::try_unfold(sending, |mut sending| async move {
         Ok(sending.next().await?.map(|chunk| (chunk, sending)))
     }))
 }

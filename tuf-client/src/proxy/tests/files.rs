@@ -1,5 +1,7 @@
 //! What an installer gets of a file, and never gets.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 
 #[tokio::test]
@@ -82,6 +84,22 @@ async fn a_broken_transfer_is_cut_but_may_be_tried_again() {
     }
     let list = proxy.refusals().list();
     assert_eq!((list.len(), list[0].kind, list[0].times), (1, Kind::Unavailable, 2));
+}
+
+/// That the installer hung up is noticed only a little later: whoever waits for verdicts must not miss this one.
+#[tokio::test]
+async fn a_verdict_is_waited_for_although_the_installer_has_just_hung_up() {
+    let wheel = data(5_000_000, 0);
+    let (proxy, _) = start(Fake::new(1, &wheel, b"", Behaviour::BadHash)).await;
+    let address = proxy.address();
+    let mut installer = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", url_of(&wheel));
+    installer.write_all(request.as_bytes()).await.unwrap();
+    installer.read_u8().await.unwrap();
+    drop(installer);
+    proxy.settled().await;
+    let list = proxy.refusals().list();
+    assert_eq!((list.len(), list[0].kind), (1, Kind::Verification));
 }
 
 #[tokio::test]

@@ -135,10 +135,11 @@ pub(crate) fn find_stored(
         };
         visited.push(role.as_str().to_owned());
         let stored = StoredFile::Delegated(role.clone()).file_name();
-        if let Some(bytes) = store.get(&stored)
-            && search.give(bytes).is_ok()
-        {
-            continue;
+        match store.get(&stored).map(|bytes| search.give(bytes)) {
+            Some(Ok(_)) => continue,
+            // The role was taken: the search is over its limit for ever.
+            Some(Err(error)) if matches!(error.kind(), ErrorKind::Limit { .. }) => return Err(error),
+            _ => {}
         }
         let name = role.file_name(set.root().consistent_snapshot.then_some(version));
         let missing = || Error::from(ErrorKind::Missing(name.clone())).in_role(&role);

@@ -7,7 +7,8 @@ use tuf_client::store::MemoryStore;
 use tuf_client::transport::{Body, FileTransport, Transport, TransportError};
 use tuf_client::{Client, Url, View};
 
-use super::{Changes, Staged};
+use super::Changes;
+use super::transaction::Staged;
 use crate::error::Error;
 use crate::repository::{Published, Repository};
 

@@ -1,159 +1,38 @@
-//! Publishing is one transaction (design: immutable files first, the timestamp last).
-//!
-//! 1. What changed is signed: hash bins, then the snapshot, then the timestamp.
-//! 2. Versioned files are written, never over an existing one. No client looks at them yet.
-//! 3. A real client runs the whole workflow on the staged state, once as a new client and once as one that
-//!    knows the state published before.
-//! 4. `timestamp.json` is replaced: that is the publish.
-//!
-//! Killed anywhere, the old state or the new one is published, never a mix. Versioned files that no
-//! timestamp ever reached are left alone: the next publish skips their versions.
-
-mod check;
-mod root;
+//! Signs one new state on top of the published one: what changed, then the snapshot, then the timestamp.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tuf_client::durable::{self, Access, WriteBatch};
 use tuf_core::bins::HashBins;
 use tuf_core::{
     Delegated, Delegation, Delegations, MetaFile, Metadata, RoleName, Scope, Snapshot, TargetFile,
     TargetPath, Targets, Timestamp, TopLevel,
 };
 
+use super::{Changes, Renewal, Summary};
 use crate::config::RoleKind;
 use crate::error::Error;
 use crate::keys::Passphrases;
-use crate::repository::{Lock, Published, Repository};
+use crate::repository::{Published, Repository};
 use crate::signing::{Signers, role_keys};
-
-pub use root::{publish_first_root, renew_root};
-
-/// What is to change: for each path what is to be signed of it, or nothing any more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes(BTreeMap<TargetPath, Option<TargetFile>>);
-
-impl Changes {
-    /// Adds or replaces a target.
-    pub fn set(&mut self, path: TargetPath, file: TargetFile) {
-        self.0.insert(path, Some(file));
-    }
-
-    /// Removes a target.
-    pub fn remove(&mut self, path: TargetPath) {
-        self.0.insert(path, None);
-    }
-
-    /// All changes by path.
-    pub fn iter(&self) -> impl Iterator<Item = (&TargetPath, Option<&TargetFile>)> {
-        self.0.iter().map(|(path, file)| (path, file.as_ref()))
-    }
-
-    /// Whether a path is to be changed.
-    #[must_use]
-    pub fn contains(&self, path: &TargetPath) -> bool {
-        self.0.contains_key(path)
-    }
-
-    /// Whether there is nothing to change.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The number of paths.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-/// Which roles are signed again although nothing in them changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Renewal {
-    /// Every role whose signing period is over.
-    All,
-    /// Of the online roles (hash bins, snapshot, timestamp), those whose signing period is over.
-    Online,
-    /// None but what a change needs.
-    None,
-}
-
-/// What a publish did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// Nothing had changed and nothing was due.
-    Nothing,
-    /// A new state is published.
-    Published(Summary),
-}
-
-/// A published state, in figures.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Summary {
-    /// The version of the timestamp.
-    pub timestamp: u64,
-    /// The version of the snapshot.
-    pub snapshot: u64,
-    /// Every role that was signed: its file's name and length in bytes.
-    pub signed: Vec<(String, usize)>,
-    /// Targets added or changed.
-    pub set: usize,
-    /// Targets removed.
-    pub removed: usize,
-}
-
-/// Publishes changes, and what is due.
-///
-/// # Errors
-/// Why nothing was published. [`Error::Check`] if a client would refuse the new state.
-pub async fn publish(
-    repository: &Repository,
-    _lock: &Lock,
-    passphrases: &mut Passphrases,
-    changes: &Changes,
-    renewal: Renewal,
-) -> Result<Outcome, Error> {
-    let published = repository.published()?;
-    let staged = tokio::task::block_in_place(|| {
-        let mut transaction = Transaction::new(repository, published.as_ref(), passphrases);
-        transaction.sign_all(changes, renewal)
-    })?;
-    let Some(staged) = staged else { return Ok(Outcome::Nothing) };
-
-    let mut batch = WriteBatch::new(Access::Shared);
-    for file in &staged.files {
-        batch.create(&repository.metadata().join(&file.name), &file.bytes)?;
-    }
-    tokio::task::block_in_place(|| batch.commit())?;
-    check::check(repository, &staged, published.as_ref(), changes).await?;
-
-    let timestamp = repository.metadata().join("timestamp.json");
-    tokio::task::block_in_place(|| durable::write_atomic(&timestamp, &staged.timestamp))?;
-    Ok(Outcome::Published(staged.summary))
-}
 
 /// A signed state that is not published yet.
 #[derive(Debug)]
-struct Staged {
+pub(super) struct Staged {
     /// Versioned files.
-    files: Vec<NewFile>,
-    timestamp: Vec<u8>,
-    summary: Summary,
+    pub(super) files: Vec<NewFile>,
+    pub(super) timestamp: Vec<u8>,
+    pub(super) summary: Summary,
 }
 
 #[derive(Debug)]
-struct NewFile {
-    name: String,
-    bytes: Vec<u8>,
+pub(super) struct NewFile {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Signs one new state on top of the published one.
-struct Transaction<'a> {
+pub(super) struct Transaction<'a> {
     repository: &'a Repository,
     published: Option<&'a Published>,
     signers: Signers<'a>,
@@ -165,7 +44,7 @@ struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    fn new(
+    pub(super) fn new(
         repository: &'a Repository,
         published: Option<&'a Published>,
         passphrases: &'a mut Passphrases,
@@ -184,7 +63,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn sign_all(&mut self, changes: &Changes, renewal: Renewal) -> Result<Option<Staged>, Error> {
+    pub(super) fn sign_all(&mut self, changes: &Changes, renewal: Renewal) -> Result<Option<Staged>, Error> {
         match self.published {
             None => self.first_targets(changes)?,
             Some(published) => {
@@ -411,6 +290,3 @@ pub fn bins_role() -> RoleName {
     // A constant name that is valid.
     RoleName::new("bins").unwrap_or_else(|_| TopLevel::Targets.role())
 }
-
-#[cfg(test)]
-mod tests;

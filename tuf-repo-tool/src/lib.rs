@@ -18,6 +18,7 @@ mod serve;
 mod signing;
 mod state;
 mod status;
+pub mod storage;
 
 pub use config::{Config, Mirror, Period, PeriodError, ProjectConfig, RoleConfig, RoleKind};
 pub use error::Error;

@@ -1,0 +1,106 @@
+//! What can go wrong with the storage of published files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tuf_client::durable::{DurableError, LockError};
+
+/// Why published files could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// A file that was to be replaced is not what it was.
+    #[error(
+        "{path} in {storage} is not what it was when this command read it: another publisher has changed it"
+    )]
+    Conflict {
+        /// The storage's URL.
+        storage: String,
+        /// The file.
+        path: String,
+    },
+    /// A file that is never rewritten is there with other bytes.
+    #[error("{path} in {storage} exists with other bytes, and such a file is never rewritten")]
+    Exists {
+        /// The storage's URL.
+        storage: String,
+        /// The file.
+        path: String,
+    },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] DurableError),
+    /// A file or directory could not be read.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// Another process is replacing a file just now.
+    #[error("the storage {storage} is {source}")]
+    Lock {
+        /// The storage's URL.
+        storage: String,
+        /// Who has it.
+        source: LockError,
+    },
+    /// The path is none of a published file.
+    #[error("the path {path:?} cannot be published: {reason}")]
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A file is longer than anything that is expected there.
+    #[error("{path} in {storage} has more than {limit} bytes")]
+    TooLong {
+        /// The storage's URL.
+        storage: String,
+        /// The file.
+        path: String,
+        /// How many bytes were allowed.
+        limit: u64,
+    },
+    /// The URL is none of a storage.
+    #[error("{url} cannot be used as storage: {reason}")]
+    Url {
+        /// As written.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl StorageError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Conflict { .. } => "run the command again: it starts from what is published now".to_owned(),
+            Self::Exists { .. } => {
+                "a publisher that died may have left it: run the command again; if it stays, see who else writes there"
+                    .to_owned()
+            }
+            Self::File(error) => return error.hint().map(str::to_owned),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "check the owner and the permissions of the path".to_owned()
+            }
+            Self::Io { .. } => return None,
+            Self::Lock { .. } => "wait until it has ended, or stop it".to_owned(),
+            Self::Path { .. } => "publish it under another name".to_owned(),
+            Self::TooLong { .. } => "look at what is there: this program did not write it".to_owned(),
+            Self::Url { .. } => {
+                "`storage` in tuf-repo.toml is s3://BUCKET/PREFIX; without it, the directory public/ is used".to_owned()
+            }
+        })
+    }
+}

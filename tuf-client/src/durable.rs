@@ -193,11 +193,16 @@ impl Placed {
         batch.commit()
     }
 
-    /// As [`Placed::finish`], under another name on the same file system: for files whose name is their hash.
-    pub fn finish_as(mut self, destination: &Path) -> Result<(), DurableError> {
+    /// The file as it is now, to be read.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Another final name on the same file system: for files whose name is their hash.
+    pub fn renamed(mut self, destination: &Path) -> Result<Self, DurableError> {
         create_dirs(parent(destination), Access::Shared)?;
         destination.clone_into(&mut self.destination);
-        self.finish()
+        Ok(self)
     }
 
     /// Gives the file its final name without syncing it, replacing what had it: for what is verified whenever it is read.

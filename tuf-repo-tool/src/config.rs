@@ -23,6 +23,9 @@ pub struct Config {
     /// Which files are targets.
     #[serde(with = "layout")]
     pub layout: Layout,
+    /// Where published files are: `s3://BUCKET/PREFIX`; absent: the directory `public/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
     /// How many hash bins; absent: as the number of targets asks for when they are first published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bins: Option<u32>,

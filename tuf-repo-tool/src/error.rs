@@ -7,6 +7,7 @@ use tuf_client::durable::{DurableError, LockError};
 
 use crate::keys::KeyError;
 use crate::mirror::UpstreamError;
+use crate::storage::StorageError;
 
 /// Why a command on a repository failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Published files are not on this machine.
+    #[error("the published files are in {storage}, not in a directory of this machine")]
+    Elsewhere {
+        /// The storage's URL.
+        storage: String,
+    },
     /// A repository is there already.
     #[error("{} already is a repository", path.display())]
     Exists {
@@ -61,6 +68,14 @@ pub enum Error {
     /// A key could not be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A published file is not there any more.
+    #[error("{path} is published, and is not in {storage}")]
+    Missing {
+        /// The storage's URL.
+        storage: String,
+        /// The file.
+        path: String,
+    },
     /// There is no repository.
     #[error("{} is no repository: it has no tuf-repo.toml", path.display())]
     NotARepository {
@@ -79,12 +94,14 @@ pub enum Error {
         source: tuf_core::BadSignature,
     },
     /// A staged target has no file, or another one, in the repository.
-    #[error("target {path}: expected a file of {expected} bytes at {}, found {found}: nothing was published", local.display())]
+    #[error(
+        "target {path}: expected a file of {expected} bytes at {stored}, found {found}: nothing was published"
+    )]
     StagedFile {
         /// The target.
         path: String,
-        /// Where its file must be.
-        local: PathBuf,
+        /// Where its file must be, in the storage.
+        stored: String,
         /// The length that was to be signed.
         expected: u64,
         /// What is there.
@@ -98,6 +115,9 @@ pub enum Error {
         /// Why.
         source: sqlx::Error,
     },
+    /// Published files could not be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The upstream index could not be mirrored, or was refused.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -125,12 +145,17 @@ impl Error {
             Self::Busy { .. } => Some("wait until it has ended, or stop it".to_owned()),
             Self::Check { source, .. } => source.hint(),
             Self::Client(error) => error.hint(),
+            Self::Elsewhere { .. } => Some("any web server or CDN in front of it serves them".to_owned()),
             Self::Exists { .. } => Some("choose another directory".to_owned()),
             Self::File(error) => error.hint().map(str::to_owned),
             Self::Key(error) => error.hint(),
             Self::NotARepository { .. } => {
                 Some("`tuf-repo init DIR` makes one; --repo DIR or TUF_REPO says where it is".to_owned())
             }
+            Self::Missing { .. } => Some(
+                "restore it from a copy; versioned and hashed files are the same in every copy".to_owned(),
+            ),
+            Self::Storage(error) => error.hint(),
             Self::Published(error) => Some(error.hint().to_owned()),
             _ => None,
         }

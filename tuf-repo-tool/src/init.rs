@@ -82,10 +82,18 @@ pub fn init(
         let path = PathBuf::from(format!("keys/{kind}.pem"));
         roles.insert(*kind, RoleConfig::new(*kind, KeyUri::File(path)));
     }
-    let config = Config { layout: options.layout, bins: options.bins, roles, mirror: Mirror::default() };
-    let repository = Repository::new(directory, config);
-    durable::create_dirs(&repository.metadata(), Access::Shared)?;
-    durable::create_dirs(&repository.targets(), Access::Shared)?;
+    let config = Config {
+        layout: options.layout,
+        storage: None,
+        bins: options.bins,
+        roles,
+        mirror: Mirror::default(),
+    };
+    let repository = Repository::new(directory, config)?;
+    if let Some(public) = repository.storage().local() {
+        durable::create_dirs(&public.join("metadata"), Access::Shared)?;
+        durable::create_dirs(&public.join("targets"), Access::Shared)?;
+    }
     durable::create_dirs(&directory.join("keys"), Access::Private)?;
     let lock = repository.lock()?;
 
@@ -108,7 +116,7 @@ pub fn init(
     {
         extra.insert(DEMONSTRATION.to_owned(), yes);
     }
-    if !repository.metadata().join("1.root.json").exists() {
+    if repository.read_metadata("1.root.json")?.is_none() {
         publish_first_root(&repository, passphrases, extra)?;
     }
     repository.config.save(directory)?;

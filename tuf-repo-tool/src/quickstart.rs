@@ -59,10 +59,10 @@ pub struct Verified {
 /// # Errors
 /// What a client would refuse.
 pub async fn verify(repository: &Repository) -> Result<Verified, Error> {
-    let public = repository.public();
-    let absolute = std::path::absolute(&public).map_err(|error| Error::io("find", &public, error))?;
+    let public = repository.public()?;
+    let absolute = std::path::absolute(public).map_err(|error| Error::io("find", public, error))?;
     let url = tuf_client::Url::from_directory_path(&absolute)
-        .map_err(|error| Error::io("find", &public, std::io::Error::other(error)))?;
+        .map_err(|error| Error::io("find", public, std::io::Error::other(error)))?;
     let client = Client::builder(repository.first_root()?, url).store(MemoryStore::new()).build()?;
     let view = client.refresh().await?;
     let mut verified = Verified::default();

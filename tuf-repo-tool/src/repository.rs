@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tuf_client::clock;
-use tuf_client::durable::{self, Access, FileLock};
+use tuf_client::durable::{self, Access, FileLock, Placed};
 use tuf_core::bins::HashBins;
 use tuf_core::refresh::{Refresh, Step};
 use tuf_core::trust::{Trusted, TrustedSet};
@@ -15,6 +15,10 @@ use tuf_core::{Limits, RoleKeys, RoleName, TargetFile, TargetPath, Targets, TopL
 
 use crate::config::{Config, RoleKind};
 use crate::error::Error;
+use crate::storage::{self, Storage};
+
+/// The largest metadata file that this program reads of its own repository, in bytes.
+const MAX_METADATA: u64 = 1 << 30;
 
 /// How long a command waits for another one to end.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -27,6 +31,7 @@ pub struct Repository {
     /// Its settings.
     pub config: Config,
     directory: PathBuf,
+    storage: Arc<dyn Storage>,
 }
 
 /// The right to change a repository; one process at a time has it.
@@ -36,16 +41,17 @@ pub struct Lock {
 }
 
 impl Repository {
-    pub(crate) fn new(directory: &Path, config: Config) -> Self {
-        Self { config, directory: directory.to_owned() }
+    pub(crate) fn new(directory: &Path, config: Config) -> Result<Self, Error> {
+        let storage = storage::open(config.storage.as_deref(), directory)?;
+        Ok(Self { config, directory: directory.to_owned(), storage })
     }
 
     /// Opens a repository.
     ///
     /// # Errors
-    /// [`Error::NotARepository`], [`Error::Config`].
+    /// [`Error::NotARepository`], [`Error::Config`], [`Error::Storage`].
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        Ok(Self { config: Config::load(directory)?, directory: directory.to_owned() })
+        Self::new(directory, Config::load(directory)?)
     }
 
     /// Reads the settings again: whoever held the lock before may have changed them.
@@ -53,7 +59,7 @@ impl Repository {
     /// # Errors
     /// As [`Repository::open`].
     pub fn reload(&mut self) -> Result<(), Error> {
-        self.config = Config::load(&self.directory)?;
+        *self = Self::open(&self.directory)?;
         Ok(())
     }
 
@@ -63,22 +69,41 @@ impl Repository {
         &self.directory
     }
 
-    /// Everything that a web server serves.
+    /// Where published files are: everything that a web server serves.
     #[must_use]
-    pub fn public(&self) -> PathBuf {
-        self.directory.join("public")
+    pub const fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
     }
 
-    /// Published metadata.
+    /// The storage's path of a metadata file.
     #[must_use]
-    pub fn metadata(&self) -> PathBuf {
-        self.public().join("metadata")
+    pub fn metadata_path(name: &str) -> String {
+        format!("metadata/{name}")
     }
 
-    /// Published files.
+    /// The storage's path of a target, by its name there ([`TargetPath::remote`]).
     #[must_use]
-    pub fn targets(&self) -> PathBuf {
-        self.public().join("targets")
+    pub fn target(remote: &str) -> String {
+        format!("targets/{remote}")
+    }
+
+    /// A file in the making, for [`Storage::take`]: on the file system of the published ones, if they are on this machine.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn incoming(&self) -> Result<Placed, Error> {
+        Ok(match self.storage.local() {
+            Some(root) => Placed::create(&root.join("targets").join("incoming"), Access::Shared)?,
+            None => Placed::create(&self.state().join("incoming"), Access::Private)?,
+        })
+    }
+
+    /// The directory that published files are in, if they are on this machine.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`].
+    pub fn public(&self) -> Result<&Path, Error> {
+        self.storage.local().ok_or_else(|| Error::Elsewhere { storage: self.storage.url() })
     }
 
     /// Working state: the database and the lock.
@@ -107,8 +132,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Io`].
     pub fn first_root(&self) -> Result<Arc<[u8]>, Error> {
-        let path = self.metadata().join("1.root.json");
-        Ok(std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?.into())
+        self.require_metadata("1.root.json").map(Into::into)
     }
 
     /// What is published now; `None` before the first publish.
@@ -116,7 +140,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Published`] if it is damaged or not signed by the repository's keys.
     pub fn published(&self) -> Result<Option<Published>, Error> {
-        if !self.metadata().join("timestamp.json").exists() {
+        if self.storage.length(&Self::metadata_path("timestamp.json"))?.is_none() {
             return Ok(None);
         }
         // Expired metadata is still what was published: time is no matter here.
@@ -132,11 +156,16 @@ impl Repository {
             .map_err(Error::Published)?;
         }
         let (set, _) = refresh.finish();
-        set.map(|set| Published::new(set, self.metadata())).transpose()
+        set.map(|set| Published::new(set, Arc::clone(&self.storage))).transpose()
     }
 
-    fn read_metadata(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        read_optional(&self.metadata().join(name))
+    pub(crate) fn read_metadata(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.storage.read(&Self::metadata_path(name), MAX_METADATA)?)
+    }
+
+    fn require_metadata(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let path = Self::metadata_path(name);
+        self.read_metadata(name)?.ok_or_else(|| Error::Missing { storage: self.storage.url(), path })
     }
 
     /// The present, as the clock of this machine has it.
@@ -150,17 +179,9 @@ impl Repository {
 fn repository_limits() -> Limits {
     let mut limits = Limits::default();
     limits.snapshot_bytes = 64 << 20;
-    limits.targets_bytes = 1 << 30;
+    limits.targets_bytes = MAX_METADATA;
     limits.root_rotations = u32::MAX;
     limits
-}
-
-fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, error)),
-    }
 }
 
 /// Removes temporary files below a directory.
@@ -181,12 +202,12 @@ fn sweep(directory: &Path) -> Result<(), Error> {
 pub struct Published {
     set: TrustedSet,
     bins: Option<(Trusted<Targets>, HashBins)>,
-    metadata: PathBuf,
+    storage: Arc<dyn Storage>,
 }
 
 impl Published {
-    fn new(set: TrustedSet, metadata: PathBuf) -> Result<Self, Error> {
-        let mut published = Self { set, bins: None, metadata };
+    fn new(set: TrustedSet, storage: Arc<dyn Storage>) -> Result<Self, Error> {
+        let mut published = Self { set, bins: None, storage };
         let delegations = published.set.targets().delegations.as_ref();
         if let Some([bins]) = delegations.map(tuf_core::Delegations::role_names).as_deref() {
             let bins = published.delegated(published.set.targets(), bins)?;
@@ -230,8 +251,9 @@ impl Published {
 
     fn delegated(&self, delegator: &Trusted<Targets>, role: &RoleName) -> Result<Trusted<Targets>, Error> {
         let meta = self.set.meta(role).map_err(Error::Published)?;
-        let path = self.metadata.join(role.file_name(Some(meta.version)));
-        let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+        let path = Repository::metadata_path(&role.file_name(Some(meta.version)));
+        let missing = || Error::Missing { storage: self.storage.url(), path: path.clone() };
+        let bytes = self.storage.read(&path, MAX_METADATA)?.ok_or_else(missing)?;
         self.set.delegated(delegator, role, &bytes.into()).map_err(Error::Published)
     }
 

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &Args, repository: &Repository, output: &Output) -
     let address = listener.local_addr().map_err(|error| Failure::Message(error.to_string(), None))?;
     output.result(
         &serde_json::json!({ "url": format!("http://{address}") }),
-        &format!("serving {} at http://{address}", repository.public().display()),
+        &format!("serving {} at http://{address}", repository.public()?.display()),
     );
     keep_serving(repository, listener, args.renew, output).await
 }
@@ -60,7 +60,7 @@ pub(crate) async fn keep_serving(
 }
 
 async fn serve(repository: &Repository, listener: TcpListener) -> Result<(), Failure> {
-    tuf_repo_tool::serve(&repository.public(), listener, stop_signal())
+    tuf_repo_tool::serve(repository.public()?, listener, stop_signal())
         .await
         .map_err(|error| Failure::Message(format!("serving failed: {error}"), None))
 }

@@ -1,12 +1,15 @@
 //! Files of a mirror: fetched, hashed, and put in place under their signed names. Nothing refers to them
 //! before they are published, and nothing is ever under its final name before its hash is known.
 
-use std::path::{Path, PathBuf};
+use std::io::Cursor;
+use std::path::Path;
 
 use data_encoding::HEXLOWER;
+use pep440_rs::Version;
 use ring::digest;
+use tokio::task::block_in_place;
 use tuf_client::Url;
-use tuf_client::durable::{self, Access, Placed};
+use tuf_client::durable::{self, Placed};
 use tuf_client::simple::{
     CoreMetadata, DistFile, DistKind, Layout, PageFile, ProjectName, SignedFile, SignedPage,
 };
@@ -15,15 +18,19 @@ use tuf_core::Hashes;
 
 use super::sync::{Event, Progress, target_path};
 use super::upstream::{Upstream, UpstreamError};
-use super::wheel_metadata::read_metadata;
+use super::wheel_metadata::{WheelError, open_wheel, read_metadata};
 use crate::error::Error;
 use crate::repository::Repository;
+use crate::storage::{NewFile, StorageError};
 
 /// The largest file taken from an upstream that does not say its size: far above any on PyPI.
 const MAX_FILE: u64 = 8 << 30;
 
 /// The largest core metadata (PEP 658) taken, as clients have it.
 const MAX_METADATA: u64 = 8 << 20;
+
+/// The largest wheel that is read back from a storage elsewhere for its core metadata.
+const MAX_READ_BACK: u64 = 256 << 20;
 
 /// The files of one mirror.
 #[derive(Clone, Copy)]
@@ -62,7 +69,8 @@ impl Files<'_> {
         }
         // Without a hash on the page, a file under the same name is taken to be the same, as PyPI never
         // reuses one.
-        let mut fetched = match known.filter(|known| self.is_in_place(known)) {
+        let in_place = known.map(|known| self.is_in_place(known)).transpose()?;
+        let mut fetched = match known.filter(|_| in_place == Some(true)) {
             Some(known) => Fetched { signed: known.clone(), metadata: None, new: false, note: None },
             None => self.fetch(file, &url, known).await?,
         };
@@ -78,27 +86,38 @@ impl Files<'_> {
     }
 
     /// Where bytes of a target are kept: under the hashed name, which clients ask for, or the plain one.
-    fn local(self, path: &str, sha256: [u8; 32]) -> Result<PathBuf, Error> {
+    fn stored(self, path: &str, sha256: [u8; 32]) -> Result<String, Error> {
         let path = target_path(path.to_owned())?;
         let hashes = Hashes::sha256_only(sha256);
         let hashed = (self.layout() == Layout::Pep458).then_some(&hashes);
-        Ok(durable::checked_join(&self.repository.targets(), &path.remote(hashed))?)
+        Ok(Repository::target(&path.remote(hashed)))
     }
 
-    fn is_in_place(self, file: &SignedFile) -> bool {
-        let local = self.local(&file.path, file.sha256);
-        local.is_ok_and(|local| std::fs::metadata(local).is_ok_and(|found| found.len() == file.size))
+    /// The length of what is kept of a target.
+    fn stored_length(self, path: &str, sha256: [u8; 32]) -> Result<Option<u64>, Error> {
+        let stored = self.stored(path, sha256)?;
+        Ok(block_in_place(|| self.repository.storage().length(&stored))?)
+    }
+
+    fn is_in_place(self, file: &SignedFile) -> Result<bool, Error> {
+        Ok(self.stored_length(&file.path, file.sha256)? == Some(file.size))
     }
 
     /// Whether everything that a page brings with it is in place, as the layout has it.
-    pub(super) fn is_complete(self, page: &SignedPage) -> bool {
-        page.layout() == self.layout()
-            && page.files().iter().all(|file| {
-                let metadata = file.metadata_sha256.is_none_or(|sha256| {
-                    self.local(&format!("{}.metadata", file.path), sha256).is_ok_and(|local| local.is_file())
-                });
-                metadata && self.is_in_place(file)
-            })
+    pub(super) fn is_complete(self, page: &SignedPage) -> Result<bool, Error> {
+        if page.layout() != self.layout() {
+            return Ok(false);
+        }
+        for file in page.files() {
+            let metadata = match file.metadata_sha256 {
+                Some(sha256) => self.stored_length(&format!("{}.metadata", file.path), sha256)?.is_some(),
+                None => true,
+            };
+            if !metadata || !self.is_in_place(file)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The longest file name that the layout can store, in bytes: common file systems take 255, and the hash
@@ -116,11 +135,10 @@ impl Files<'_> {
         if let Some(sha256) = file.sha256 {
             let path =
                 upstream_path(url, &file.filename).unwrap_or_else(|| own_path(&sha256, &file.filename));
-            let local = self.local(&path, sha256)?;
-            if let Some(size) = std::fs::metadata(&local).ok().map(|found| found.len())
-                && hash_file(&local).is_ok_and(|found| found == sha256)
+            if let Some(size) = self.stored_length(&path, sha256)?
+                && self.is_intact(&path, sha256)?
             {
-                self.link(&path, &local)?;
+                self.link(&path, sha256)?;
                 return Ok(Fetched {
                     signed: SignedFile::new(path, sha256, size),
                     metadata: None,
@@ -131,8 +149,7 @@ impl Files<'_> {
         }
         progress(Event::Fetching(file.filename.clone(), file.size));
         let mut body = self.upstream.fetch(url).await.map_err(UpstreamError::from)?;
-        let incoming = self.repository.targets().join("packages").join(&file.filename);
-        let mut placed = Placed::create(&incoming, Access::Shared)?;
+        let mut placed = self.repository.incoming()?;
         let mut hasher = digest::Context::new(&digest::SHA256);
         while let Some(chunk) = body.next().await.map_err(UpstreamError::from)? {
             hasher.update(&chunk);
@@ -170,17 +187,49 @@ impl Files<'_> {
         Ok(Fetched { signed: SignedFile::new(path, sha256, size), metadata: None, new: true, note: None })
     }
 
-    /// Gives verified bytes their name, and in layout pep458 the plain name too.
-    fn place(self, placed: Placed, path: &str, sha256: [u8; 32]) -> Result<(), Error> {
-        let local = self.local(path, sha256)?;
-        tokio::task::block_in_place(|| placed.finish_as(&local))?;
-        self.link(path, &local)
+    /// Whether what is kept of a target has the bytes that its hash says. What is elsewhere was put there whole, under
+    /// the name of its hash, by whoever had verified it.
+    fn is_intact(self, path: &str, sha256: [u8; 32]) -> Result<bool, Error> {
+        let Some(root) = self.repository.storage().local() else { return Ok(true) };
+        let local = durable::checked_join(root, &self.stored(path, sha256)?)?;
+        Ok(block_in_place(|| hash_file(&local)).is_ok_and(|found| found == sha256))
     }
 
-    /// Gives bytes that are in place the plain name too, in layout pep458.
-    fn link(self, path: &str, local: &Path) -> Result<(), Error> {
-        if self.layout() == Layout::Pep458 {
-            let plain = durable::checked_join(&self.repository.targets(), path)?;
+    /// Gives verified bytes their name, and in layout pep458 the plain name too.
+    fn place(self, placed: Placed, path: &str, sha256: [u8; 32]) -> Result<(), Error> {
+        let stored = self.stored(path, sha256)?;
+        let storage = self.repository.storage();
+        block_in_place(|| {
+            // Other bytes under this name are damage: these were verified.
+            if storage.length(&stored)?.is_some() {
+                storage.remove(std::slice::from_ref(&stored))?;
+            }
+            storage.take(&stored, placed)
+        })?;
+        self.link(path, sha256)
+    }
+
+    /// Stores a page, or another small file, under its hashed name.
+    pub(super) fn store(self, stored: String, bytes: Vec<u8>) -> Result<(), Error> {
+        let storage = self.repository.storage();
+        let file = [NewFile { path: stored, bytes }];
+        Ok(block_in_place(|| match storage.create(&file) {
+            Err(StorageError::Exists { .. }) => {
+                let damaged: Vec<_> = file.iter().map(|file| file.path.clone()).collect();
+                storage.remove(&damaged)?;
+                storage.create(&file)
+            }
+            done => done,
+        })?)
+    }
+
+    /// Gives bytes that are in place the plain name too, in layout pep458 on a local disk.
+    fn link(self, path: &str, sha256: [u8; 32]) -> Result<(), Error> {
+        if self.layout() == Layout::Pep458
+            && let Some(root) = self.repository.storage().local()
+        {
+            let local = durable::checked_join(root, &self.stored(path, sha256)?)?;
+            let plain = durable::checked_join(root, &Repository::target(path))?;
             match std::fs::hard_link(local, &plain) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                     // For people and plain web servers; clients of this repository never read it.
@@ -203,40 +252,52 @@ impl Files<'_> {
         let Ok(dist) = DistFile::parse(&file.filename, project) else { return Ok(()) };
         let (DistKind::Wheel, Some(version)) = (dist.kind(), dist.version()) else { return Ok(()) };
         let path = format!("{}.metadata", fetched.signed.path);
-        if let Some(sha256) = fetched.signed.metadata_sha256 {
-            let local = self.local(&path, sha256)?;
-            if let Ok(found) = std::fs::metadata(&local) {
-                fetched.metadata = Some((path, found.len(), sha256));
-                return Ok(());
-            }
+        if let Some(sha256) = fetched.signed.metadata_sha256
+            && let Some(length) = self.stored_length(&path, sha256)?
+        {
+            fetched.metadata = Some((path, length, sha256));
+            return Ok(());
         }
         let bytes = match self.upstream_metadata(file, url).await? {
             Some(bytes) => bytes,
-            None => {
-                let wheel = self.local(&fetched.signed.path, fetched.signed.sha256)?;
-                match tokio::task::block_in_place(|| read_metadata(&wheel, project, version)) {
-                    Ok(bytes) => bytes,
-                    Err(error) => {
-                        fetched.note = Some(format!("{}: no core metadata: {error}", file.filename));
-                        return Ok(());
-                    }
+            None => match block_in_place(|| self.wheel_metadata(&fetched.signed, project, version))? {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    fetched.note = Some(format!("{}: no core metadata: {error}", file.filename));
+                    return Ok(());
                 }
-            }
+            },
         };
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest::digest(&digest::SHA256, &bytes).as_ref());
-        let local = self.local(&path, sha256)?;
+        let stored = self.stored(&path, sha256)?;
         // The hashed name of a very long file name does not fit into a file system.
-        if local.file_name().is_some_and(|name| name.len() > 255) {
+        if stored.rsplit('/').next().is_some_and(|name| name.len() > 255) {
             fetched.note = Some(format!("{}: no core metadata: the name is too long", file.filename));
             return Ok(());
         }
-        let mut placed = Placed::create(&local, Access::Shared)?;
-        placed.append(&bytes)?;
-        self.place(placed, &path, sha256)?;
+        let length = u64::try_from(bytes.len()).unwrap_or_default();
+        self.store(stored, bytes)?;
+        self.link(&path, sha256)?;
         fetched.signed.metadata_sha256 = Some(sha256);
-        fetched.metadata = Some((path, u64::try_from(bytes.len()).unwrap_or_default(), sha256));
+        fetched.metadata = Some((path, length, sha256));
         Ok(())
+    }
+
+    /// Core metadata out of a wheel that is in place.
+    fn wheel_metadata(
+        self,
+        wheel: &SignedFile,
+        project: &ProjectName,
+        version: &Version,
+    ) -> Result<Result<Vec<u8>, WheelError>, Error> {
+        let stored = self.stored(&wheel.path, wheel.sha256)?;
+        let storage = self.repository.storage();
+        if let Some(root) = storage.local() {
+            return Ok(open_wheel(&durable::checked_join(root, &stored)?, project, version));
+        }
+        let bytes = storage.read(&stored, MAX_READ_BACK)?.unwrap_or_default();
+        Ok(read_metadata(Path::new(&stored), Cursor::new(bytes), project, version))
     }
 
     async fn upstream_metadata(self, file: &PageFile, url: &Url) -> Result<Option<Vec<u8>>, Error> {

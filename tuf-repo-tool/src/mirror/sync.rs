@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tuf_client::durable;
+use tokio::task::block_in_place;
 use tuf_client::simple::{DistFile, Layout, ProjectName, SignedPage};
 use tuf_core::{Checker, Hashes, TargetFile, TargetPath};
 
@@ -19,6 +19,8 @@ use crate::state::{SeenPage, State};
 
 /// Projects worked on at the same time.
 const PROJECTS: usize = 4;
+/// The largest page that is read back: PyPI's largest has some 20 MB.
+const MAX_PAGE: u64 = 256 << 20;
 /// Files of one project fetched at the same time.
 const FILES: usize = 4;
 
@@ -130,9 +132,10 @@ impl Worker<'_> {
         let upstream = self.upstream;
         let before = self.signed_page(project)?;
         let seen = self.state.seen_page(project.as_str()).await?;
+        let complete = before.as_ref().map(|page| self.files.is_complete(page)).transpose()?;
         let etag = seen
             .filter(|seen| {
-                before.as_ref().is_some_and(|page| self.files.is_complete(page))
+                complete == Some(true)
                     && !self.is_staged(project)
                     && seen.upstream == upstream.name()
                     && seen.selection == selection_name
@@ -185,8 +188,10 @@ impl Worker<'_> {
         let Some(published) = self.published else { return Ok(None) };
         let path = target_path(SignedPage::target_path(project))?;
         let Some(file) = published.find(&path)? else { return Ok(None) };
-        let local = self.repository.targets().join(path.remote(Some(&file.hashes)));
-        let bytes = std::fs::read(&local).map_err(|error| Error::io("read", &local, error))?;
+        let stored = Repository::target(&path.remote(Some(&file.hashes)));
+        let missing = || Error::Missing { storage: self.repository.storage().url(), path: stored.clone() };
+        let bytes =
+            block_in_place(|| self.repository.storage().read(&stored, MAX_PAGE))?.ok_or_else(missing)?;
         // What is read here is signed again.
         Checker::check(&file.hashes, Some(file.length), &bytes).map_err(Error::Published)?;
         let refused = |source| UpstreamError::Page { project: project.clone(), source };
@@ -240,8 +245,7 @@ impl Worker<'_> {
         let hashes = Hashes::of(&bytes);
         let path = target_path(SignedPage::target_path(project))?;
         let length = u64::try_from(bytes.len()).unwrap_or_default();
-        let local = durable::checked_join(&self.repository.targets(), &path.remote(Some(&hashes)))?;
-        durable::write_atomic(&local, &bytes)?;
+        self.files.store(Repository::target(&path.remote(Some(&hashes))), bytes)?;
         targets.insert(path, TargetFile::new(length, hashes));
 
         let mut changes = Changes::default();

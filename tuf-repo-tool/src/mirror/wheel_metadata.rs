@@ -23,11 +23,25 @@ pub const MAX_METADATA_BYTES: u64 = 8 << 20;
 ///
 /// # Errors
 /// [`WheelError`] with the wheel's path.
-pub fn read_metadata(wheel: &Path, project: &ProjectName, version: &Version) -> Result<Vec<u8>, WheelError> {
-    File::open(wheel)
-        .map_err(Problem::Open)
-        .and_then(|file| read_from(BufReader::new(file), project, version))
-        .map_err(|problem| WheelError { wheel: wheel.to_owned(), problem })
+pub(super) fn open_wheel(
+    wheel: &Path,
+    project: &ProjectName,
+    version: &Version,
+) -> Result<Vec<u8>, WheelError> {
+    match File::open(wheel) {
+        Ok(file) => read_metadata(wheel, BufReader::new(file), project, version),
+        Err(error) => Err(WheelError { wheel: wheel.to_owned(), problem: Problem::Open(error) }),
+    }
+}
+
+/// As [`open_wheel`], of a wheel that is open.
+pub(super) fn read_metadata(
+    name: &Path,
+    wheel: impl Read + Seek,
+    project: &ProjectName,
+    version: &Version,
+) -> Result<Vec<u8>, WheelError> {
+    read_from(wheel, project, version).map_err(|problem| WheelError { wheel: name.to_owned(), problem })
 }
 
 fn read_from(wheel: impl Read + Seek, project: &ProjectName, version: &Version) -> Result<Vec<u8>, Problem> {
@@ -223,12 +237,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let project = ProjectName::new("demo").unwrap();
         let version: Version = "1.0".parse().unwrap();
-        let missing = read_metadata(&folder.path().join("none.whl"), &project, &version).unwrap_err();
+        let missing = open_wheel(&folder.path().join("none.whl"), &project, &version).unwrap_err();
         assert!(missing.to_string().contains("none.whl: cannot be opened") && !missing.is_malformed());
 
         let mut file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
         file.write_all(b"no zip").unwrap();
-        let garbage = read_metadata(file.path(), &project, &version).unwrap_err();
+        let garbage = open_wheel(file.path(), &project, &version).unwrap_err();
         assert!(garbage.to_string().contains("expected a wheel (a zip archive)") && garbage.is_malformed());
     }
 }

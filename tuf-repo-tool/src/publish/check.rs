@@ -64,13 +64,13 @@ fn client(
     root: &Arc<[u8]>,
     timestamp: &[u8],
 ) -> Result<(Client, SharedBytes), Error> {
-    let public = repository.public();
-    let absolute = std::path::absolute(&public).map_err(|error| Error::io("find", &public, error))?;
+    let public = repository.public()?;
+    let absolute = std::path::absolute(public).map_err(|error| Error::io("find", public, error))?;
     let url = Url::from_directory_path(&absolute)
-        .map_err(|error| Error::io("find", &public, std::io::Error::other(error)))?;
+        .map_err(|error| Error::io("find", public, std::io::Error::other(error)))?;
     let timestamp_url = url
         .join("metadata/timestamp.json")
-        .map_err(|error| Error::io("find", &public, std::io::Error::other(error)))?;
+        .map_err(|error| Error::io("find", public, std::io::Error::other(error)))?;
     let timestamp = Arc::new(Mutex::new(timestamp.to_vec()));
     let transport =
         StagedTransport { files: FileTransport::new(), timestamp_url, timestamp: Arc::clone(&timestamp) };
@@ -94,12 +94,12 @@ async fn check_targets(
     for (path, file) in changes.iter() {
         let Some(file) = file else { continue };
         let target = view.require(path).await.map_err(failed)?;
-        let local = repository.targets().join(view.wanted(&target).path);
+        let stored = Repository::target(&view.wanted(&target).path);
         // Bytes were hashed when they were put in place; here they must be there.
-        let found = std::fs::metadata(&local).map(|found| found.len());
-        if target.file != *file || !matches!(found, Ok(length) if length == file.length) {
-            let found = found.map_or_else(|_| "none".to_owned(), |length| format!("{length} bytes"));
-            return Err(Error::StagedFile { path: path.to_string(), local, expected: file.length, found });
+        let found = tokio::task::block_in_place(|| repository.storage().length(&stored))?;
+        if target.file != *file || found != Some(file.length) {
+            let found = found.map_or_else(|| "none".to_owned(), |length| format!("{length} bytes"));
+            return Err(Error::StagedFile { path: path.to_string(), stored, expected: file.length, found });
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Makes a signed state visible: versioned files, the check by clients, and at last the timestamp.
 
-use tuf_client::durable::{self, Access, WriteBatch};
+use tokio::task::block_in_place;
 
 use super::transaction::Staged;
 use super::{Changes, check};
@@ -14,13 +14,11 @@ pub(super) async fn commit(
     published: Option<&Published>,
     changes: &Changes,
 ) -> Result<(), Error> {
-    let mut batch = WriteBatch::new(Access::Shared);
-    for file in &staged.files {
-        batch.create(&repository.metadata().join(&file.name), &file.bytes)?;
-    }
-    tokio::task::block_in_place(|| batch.commit())?;
+    let storage = repository.storage();
+    block_in_place(|| storage.create(&staged.files))?;
     check::check(repository, staged, published, changes).await?;
-    let timestamp = repository.metadata().join("timestamp.json");
-    tokio::task::block_in_place(|| durable::write_atomic(&timestamp, &staged.timestamp))?;
+    let timestamp = Repository::metadata_path("timestamp.json");
+    let before = published.map(|published| &**published.set().timestamp().bytes());
+    block_in_place(|| storage.swap(&timestamp, before, &staged.timestamp))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Root is a publish of its own.
 
-use tuf_client::durable::{self, Access, WriteBatch};
+use tuf_client::durable;
 use tuf_core::trust::RootChain;
 use tuf_core::{Extra, Root, TopLevel};
 
@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::repository::{Lock, Published, Repository};
 use crate::signing::{Signers, public_keys};
+use crate::storage::NewFile;
 
 const TOP_LEVEL: [(TopLevel, RoleKind); 4] = [
     (TopLevel::Root, RoleKind::Root),
@@ -73,8 +74,7 @@ pub fn renew_root(
 }
 
 fn write(repository: &Repository, version: u64, bytes: &[u8]) -> Result<(), Error> {
-    let mut batch = WriteBatch::new(Access::Shared);
-    batch.create(&repository.metadata().join(format!("{version}.root.json")), bytes)?;
-    batch.write(&repository.directory().join("root.json"), bytes)?;
-    Ok(batch.commit()?)
+    let path = Repository::metadata_path(&format!("{version}.root.json"));
+    repository.storage().create(&[NewFile { path, bytes: bytes.to_vec() }])?;
+    Ok(durable::write_atomic(&repository.directory().join("root.json"), bytes)?)
 }

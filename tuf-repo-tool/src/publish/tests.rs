@@ -14,7 +14,8 @@ use crate::repository::Repository;
 type Files = BTreeMap<String, Vec<u8>>;
 
 fn files(repository: &Repository) -> Files {
-    let entries = std::fs::read_dir(repository.metadata()).unwrap().map(Result::unwrap);
+    let entries =
+        std::fs::read_dir(repository.public().unwrap().join("metadata")).unwrap().map(Result::unwrap);
     entries.map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap())).collect()
 }
 
@@ -32,8 +33,11 @@ fn new_repository(directory: &Path, preset: Preset) -> (Repository, Passphrases)
 /// Publishes one target; `put` writes its bytes where a client looks for them.
 async fn publish_one(repository: &Repository, passphrases: &mut Passphrases, path: &str, content: &[u8]) {
     let (path, hashes) = (TargetPath::new(path).unwrap(), Hashes::of(content));
-    tuf_client::durable::write_atomic(&repository.targets().join(path.remote(Some(&hashes))), content)
-        .unwrap();
+    tuf_client::durable::write_atomic(
+        &repository.public().unwrap().join("targets").join(path.remote(Some(&hashes))),
+        content,
+    )
+    .unwrap();
     let mut changes = Changes::default();
     changes.set(path, TargetFile::new(u64::try_from(content.len()).unwrap(), hashes));
     let lock = repository.lock().unwrap();

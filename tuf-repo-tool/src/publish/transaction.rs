@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::repository::{Published, Repository};
 use crate::signing::{Signers, role_keys};
+use crate::storage::NewFile;
 
 /// A signed state that is not published yet.
 #[derive(Debug)]
@@ -23,12 +24,6 @@ pub(super) struct Staged {
     pub(super) files: Vec<NewFile>,
     pub(super) timestamp: Vec<u8>,
     pub(super) summary: Summary,
-}
-
-#[derive(Debug)]
-pub(super) struct NewFile {
-    pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
 }
 
 /// Signs one new state on top of the published one.
@@ -100,17 +95,18 @@ impl<'a> Transaction<'a> {
     }
 
     /// The first version from `version` on under which no file was ever written.
-    fn free_version(&self, role: &RoleName, version: u64) -> u64 {
-        let directory = self.repository.metadata();
-        (version..)
-            .find(|version| !directory.join(role.file_name(Some(*version))).exists())
-            .unwrap_or(version)
+    fn free_version(&self, role: &RoleName, mut version: u64) -> Result<u64, Error> {
+        let path = |version| Repository::metadata_path(&role.file_name(Some(version)));
+        while self.repository.storage().length(&path(version))?.is_some() {
+            version += 1;
+        }
+        Ok(version)
     }
 
     /// Gives a role its version and expiry, signs it, and lists it in the snapshot.
     fn sign_targets(&mut self, role: &RoleName, kind: RoleKind, mut value: Targets) -> Result<(), Error> {
         let before = self.snapshot.role(role).map_or(0, |meta| meta.version);
-        value.header.version = self.free_version(role, before + 1);
+        value.header.version = self.free_version(role, before + 1)?;
         value.header.expires = self.expires(kind, role)?;
         let version = value.header.version;
         let bytes = self.signers.sign(value, kind)?;
@@ -127,7 +123,7 @@ impl<'a> Transaction<'a> {
 
     fn add_file(&mut self, name: String, bytes: Vec<u8>) {
         self.summary.signed.push((name.clone(), bytes.len()));
-        self.files.push(NewFile { name, bytes });
+        self.files.push(NewFile { path: Repository::metadata_path(&name), bytes });
     }
 
     /// Targets, bins and every hash bin of a repository that has published nothing yet.
@@ -238,7 +234,7 @@ impl<'a> Transaction<'a> {
         }
         let role = TopLevel::Snapshot.role();
         let before = self.published.map_or(0, |published| published.set().snapshot().header.version);
-        self.snapshot.header.version = self.free_version(&role, before + 1);
+        self.snapshot.header.version = self.free_version(&role, before + 1)?;
         self.snapshot.header.expires = self.expires(RoleKind::Snapshot, &role)?;
         self.snapshot_changed = true;
         let bytes = self.signers.sign(self.snapshot.clone(), RoleKind::Snapshot)?;

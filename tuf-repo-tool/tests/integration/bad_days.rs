@@ -70,7 +70,7 @@ fn a_killed_sync_is_gone_on_with() {
         let url = upstream.simple();
         let mut child = start(&mut sandbox.tuf_repo_command(&["mirror", "sync", "--upstream", &url]));
         wait_until("one file is there and one is half there", || {
-            let files = sandbox.tree(&sandbox.public("targets/packages"));
+            let files = sandbox.tree(&sandbox.public("targets"));
             files.iter().any(|file| file.contains(".tmp-"))
                 && files.iter().any(|file| file.ends_with("/demo-1.1.tar.gz"))
         });

@@ -24,6 +24,8 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tower_http::services::ServeDir;
 
+use crate::storage::Lifetime;
+
 /// How long responses that are under way may take after the stop signal.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -85,51 +87,6 @@ fn app(public_dir: PathBuf) -> Router {
 #[derive(Clone, Copy)]
 struct Compressible;
 
-/// How long a file's bytes stay what they are.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Lifetime {
-    /// The name holds a version or a hash.
-    Immutable,
-    /// The one file whose age is what clients check.
-    Never,
-    /// Replaced by a later publish: caches ask again each time.
-    Revalidate,
-}
-
-impl Lifetime {
-    fn of(segments: &[&str]) -> Self {
-        match segments {
-            ["metadata", "timestamp.json"] => Self::Never,
-            ["metadata", .., name] if is_versioned(name) => Self::Immutable,
-            ["targets", "packages", ..] => Self::Immutable,
-            ["targets", .., name] if is_hash_prefixed(name) => Self::Immutable,
-            _ => Self::Revalidate,
-        }
-    }
-
-    fn cache_control(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Immutable => "public, max-age=31536000, immutable",
-            Self::Never => "no-store",
-            Self::Revalidate => "no-cache",
-        })
-    }
-}
-
-/// `N.role.json`, the names of consistent snapshots (TUF 1.0.34, section 6.2).
-fn is_versioned(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(version, rest)| {
-        !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) && rest.ends_with(".json")
-    })
-}
-
-/// `<hex digest>.name`, SHA-256 or SHA-512.
-fn is_hash_prefixed(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(hash, _)| {
-        matches!(hash.len(), 64 | 128) && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    })
-}
-
 /// Metadata and index pages; package files travel as they are.
 fn is_compressible(segments: &[&str]) -> bool {
     match segments {
@@ -169,7 +126,7 @@ async fn guard(State(public_dir): State<Arc<PathBuf>>, mut request: Request, nex
         response.extensions_mut().insert(Compressible);
     }
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, lifetime.cache_control());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(lifetime.cache_control()));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if compressible {
         // Also where nothing is compressed, or a cache would hand one form to everybody.

@@ -8,8 +8,12 @@
 //! [`storage_suite`] is what every implementation promises, as a test.
 
 mod error;
+mod headers;
 mod local;
 mod memory;
+mod object;
+mod probe;
+mod s3;
 mod suite;
 
 use std::fmt;
@@ -18,10 +22,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tuf_client::durable::Placed;
+use tuf_client::env;
 
 pub use error::StorageError;
+pub(crate) use headers::Lifetime;
 pub use local::LocalStorage;
 pub use memory::MemoryStorage;
+pub use object::{ObjectStorage, SWAP_DEADLINE};
 pub use suite::storage_suite;
 
 /// A place for published files. Paths are relative to its root, parts separated by `/`: `metadata/timestamp.json`.
@@ -145,17 +152,26 @@ impl fmt::Display for Swap {
     }
 }
 
-/// The storage of a repository: what `storage` in its settings says, else its directory `public/`.
+/// The storage of a repository: what `storage` in its settings says, else its directory `public/`. No server is asked yet.
 ///
 /// # Errors
-/// [`StorageError::Url`].
+/// [`StorageError::Url`]; [`StorageError::Setup`] if the environment's settings for S3 cannot be used.
 pub fn open(url: Option<&str>, repository: &Path) -> Result<Arc<dyn Storage>, StorageError> {
+    open_with(url, repository, env::vars())
+}
+
+/// As [`open`], with these variables instead of the environment's.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(
+    url: Option<&str>,
+    repository: &Path,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Arc<dyn Storage>, StorageError> {
     match url {
         None => Ok(Arc::new(LocalStorage::new(&repository.join("public"), &repository.join("state")))),
-        Some(url) => Err(StorageError::Url {
-            url: url.to_owned(),
-            reason: "it is not of a kind that is known here".to_owned(),
-        }),
+        Some(url) => Ok(Arc::new(s3::open(url, variables)?)),
     }
 }
 

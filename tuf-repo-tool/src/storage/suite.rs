@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use tempfile::NamedTempFile;
@@ -17,7 +17,7 @@ const RACERS: u8 = 16;
 /// # Panics
 ///
 /// When a promise is broken, with its name.
-pub fn storage_suite(make: impl Fn() -> Box<dyn Storage>) {
+pub fn storage_suite(make: impl Fn() -> Arc<dyn Storage>) {
     an_empty_storage_has_nothing(&*make());
     what_was_created_is_read_and_never_rewritten(&*make());
     files_placed_are_read(&*make());

@@ -7,6 +7,7 @@ mod interop;
 mod mirror;
 mod quickstart;
 mod repository;
+mod storage;
 mod support;
 mod tamper;
 mod vectors;

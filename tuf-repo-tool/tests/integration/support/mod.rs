@@ -14,6 +14,8 @@ mod dist;
 pub(crate) mod hostile;
 pub(crate) mod node;
 pub(crate) mod python;
+pub(crate) mod s3;
+pub(crate) mod s3_front;
 pub(crate) mod tuftool;
 mod upstream;
 

@@ -1,0 +1,557 @@
+//! Published files in a bucket of an object store.
+//!
+//! The requests run on threads of their own, so that callers may block on any thread. Each has a deadline; what may be
+//! repeated is repeated until then. Objects carry `Content-Type` and `Cache-Control`, so that a web server or a content delivery
+//! network before the bucket needs no rules of its own.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use object_store::path::Path as Key;
+use object_store::{
+    Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload,
+};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::headers::{Lifetime, content_type};
+use super::probe::{self, Promises};
+use super::{Listed, NewFile, PROBE, Storage, StorageError, Swap, check_path, is_temporary};
+
+/// The longest that [`Storage::swap`] takes on a server, all repetitions included: what it has not done by then it may still do
+/// once, when the request is on its way, but nothing is sent any more.
+pub const SWAP_DEADLINE: Duration = Duration::from_secs(30);
+/// The longest that a request of a few kilobytes takes.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Bytes a second that a connection must carry; what is longer has more time.
+const MIN_RATE: u64 = 32 * 1024;
+/// How often a new file is sent again after the server refused it for another writer of the same name who then failed.
+const CONFLICTS: usize = 3;
+/// Requests at a time.
+const PARALLEL: usize = 16;
+/// Parts of a large file at a time, each in memory.
+const PARALLEL_PARTS: usize = 4;
+/// The size of a part, and of what goes in one request.
+const PART: u64 = 8 << 20;
+/// How many parts a server takes.
+const MAX_PARTS: u64 = 10_000;
+
+/// A bucket, or what is below a prefix in it.
+pub struct ObjectStorage {
+    inner: Inner,
+    /// Ends in the background: it must not be waited for on a thread of another one.
+    runtime: Option<Runtime>,
+}
+
+/// What goes along with each request.
+#[derive(Clone)]
+struct Inner {
+    store: Arc<dyn ObjectStore>,
+    url: Arc<str>,
+    prefix: Arc<str>,
+    promises: Arc<Mutex<Option<Promises>>>,
+}
+
+impl fmt::Debug for ObjectStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectStorage").field("url", &self.inner.url).finish_non_exhaustive()
+    }
+}
+
+impl ObjectStorage {
+    /// Files below `prefix` (empty: all of it) of an object store, which messages call `url`.
+    ///
+    /// # Errors
+    /// If threads cannot be had.
+    pub fn new(store: Arc<dyn ObjectStore>, url: &str, prefix: &str) -> Result<Self, StorageError> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(2).thread_name("storage").enable_all().build();
+        let runtime =
+            runtime.map_err(|source| StorageError::io("start threads for", Path::new(url), source))?;
+        let (url, prefix) = (Arc::from(url), Arc::from(prefix.trim_matches('/')));
+        Ok(Self { inner: Inner { store, url, prefix, promises: Arc::default() }, runtime: Some(runtime) })
+    }
+
+    /// Runs `work` on the threads of this storage and waits for it.
+    fn run<T, F>(&self, work: impl FnOnce(Inner) -> F) -> Result<T, StorageError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StorageError>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let work = work(self.inner.clone());
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(async move {
+                // Nobody waits any more only if this thread panicked.
+                let _ = sender.send(work.await);
+            });
+        }
+        receiver
+            .recv()
+            .unwrap_or_else(|_| Err(self.inner.failed("use", "", "the request broke off".to_owned())))
+    }
+
+    fn promises(&self) -> Result<Promises, StorageError> {
+        let mut known = self.inner.promises.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(promises) = *known {
+            return Ok(promises);
+        }
+        let mut random = [0; 8];
+        if SystemRandom::new().fill(&mut random).is_err() {
+            return Err(self.inner.failed("probe", "", "the system has no random numbers".to_owned()));
+        }
+        let name = self.inner.below(&format!("{PROBE}{}", HEXLOWER.encode(&random)));
+        let promises = self.run(|inner| async move {
+            let probed = probe::probe(&inner.store, &name);
+            inner.within("probe", &name, DEADLINE, probed).await
+        })?;
+        tracing::info!(storage = %self.inner.url, "conditional puts: {promises}");
+        *known = Some(promises);
+        Ok(promises)
+    }
+}
+
+impl Drop for ObjectStorage {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Inner {
+    fn below(&self, path: &str) -> String {
+        match (&*self.prefix, path) {
+            ("", path) => path.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, path) => format!("{prefix}/{path}"),
+        }
+    }
+
+    fn key(&self, path: &str) -> Result<Key, StorageError> {
+        check_path(path)?;
+        Key::parse(self.below(path)).map_err(|error| self.failed("use", path, error.to_string()))
+    }
+
+    fn failed(&self, action: &'static str, path: &str, reason: String) -> StorageError {
+        StorageError::Server { storage: self.url.to_string(), action, path: path.to_owned(), reason }
+    }
+
+    fn error(&self, action: &'static str, path: &str, error: &Error) -> StorageError {
+        StorageError::server(&self.url, action, path, error)
+    }
+
+    fn exists(&self, path: &str) -> StorageError {
+        StorageError::Exists { storage: self.url.to_string(), path: path.to_owned() }
+    }
+
+    fn conflict(&self, path: &str) -> StorageError {
+        StorageError::Conflict { storage: self.url.to_string(), path: path.to_owned() }
+    }
+
+    /// A request with its deadline.
+    async fn within<T>(
+        &self,
+        action: &'static str,
+        path: &str,
+        deadline: Duration,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StorageError> {
+        match timeout(deadline, request).await {
+            Ok(done) => done.map_err(|error| self.error(action, path, &error)),
+            Err(_) => Err(self.failed(action, path, format!("no answer within {} s", deadline.as_secs()))),
+        }
+    }
+
+    /// The bytes and the ETag.
+    async fn read(&self, path: &str, limit: u64) -> Result<Option<(Vec<u8>, Option<String>)>, StorageError> {
+        let key = self.key(path)?;
+        let too_long =
+            || StorageError::TooLong { storage: self.url.to_string(), path: path.to_owned(), limit };
+        let found = match timeout(DEADLINE, self.store.get(&key)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) if is_missing(&error) => return Ok(None),
+            Ok(Err(error)) => return Err(self.error("read", path, &error)),
+            Err(_) => {
+                return Err(self.failed("read", path, format!("no answer within {} s", DEADLINE.as_secs())));
+            }
+        };
+        let (length, etag) = (found.meta.size, found.meta.e_tag.clone());
+        if length > limit {
+            return Err(too_long());
+        }
+        let body = async {
+            let mut bytes = Vec::new();
+            let mut chunks = found.into_stream();
+            while let Some(chunk) = chunks.try_next().await? {
+                bytes.extend_from_slice(&chunk);
+                if as_u64(bytes.len()) > limit {
+                    break;
+                }
+            }
+            Ok(bytes)
+        };
+        let bytes = self.within("read", path, deadline(length), body).await?;
+        match as_u64(bytes.len()) {
+            read if read > limit => Err(too_long()),
+            read if read != length => {
+                Err(self.failed("read", path, format!("{read} bytes came instead of {length}")))
+            }
+            _ => Ok(Some((bytes, etag))),
+        }
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        let key = self.key(path)?;
+        match timeout(DEADLINE, self.store.head(&key)).await {
+            Ok(Ok(found)) => Ok(Some(found.size)),
+            Ok(Err(error)) if is_missing(&error) => Ok(None),
+            Ok(Err(error)) => Err(self.error("look at", path, &error)),
+            Err(_) => Err(self.failed("look at", path, format!("no answer within {} s", DEADLINE.as_secs()))),
+        }
+    }
+
+    async fn create(&self, promises: Promises, path: &str, bytes: Bytes) -> Result<(), StorageError> {
+        let key = self.key(path)?;
+        if !promises.create && self.length(path).await?.is_some() && self.is_same(path, &bytes).await? {
+            return Ok(());
+        }
+        let mode = if promises.create { PutMode::Create } else { PutMode::Overwrite };
+        for _ in 0..CONFLICTS {
+            let put =
+                self.store.put_opts(&key, PutPayload::from_bytes(bytes.clone()), options(path, mode.clone()));
+            match timeout(deadline(as_u64(bytes.len())), put).await {
+                Ok(Ok(_)) if promises.create => return Ok(()),
+                // Without the server's word, what another one did in between shows only when it is read back.
+                Ok(Ok(_)) => {}
+                // It may be there since the try before this one, whose answer was lost.
+                Ok(Err(error)) if is_refused(&error) => {}
+                Ok(Err(error)) => return Err(self.error("write", path, &error)),
+                Err(_) => return Err(self.failed("write", path, "no answer in time".to_owned())),
+            }
+            // Not there: refused because of another writer who then failed.
+            if self.is_same(path, &bytes).await? {
+                return Ok(());
+            }
+        }
+        Err(self.failed("write", path, "the server refuses it and has none of that name".to_owned()))
+    }
+
+    /// Whether what is there are these bytes; `false` if nothing is.
+    async fn is_same(&self, path: &str, bytes: &[u8]) -> Result<bool, StorageError> {
+        match self.read(path, as_u64(bytes.len())).await {
+            Ok(None) => Ok(false),
+            Ok(Some((found, _))) if found == bytes => Ok(true),
+            Ok(Some(_)) | Err(StorageError::TooLong { .. }) => Err(self.exists(path)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file that is too large for one request.
+    async fn place_parts(&self, path: &str, mut file: Local) -> Result<(), StorageError> {
+        let key = self.key(path)?;
+        let attributes =
+            PutMultipartOptions { attributes: attributes(path), ..PutMultipartOptions::default() };
+        let begin = self.store.put_multipart_opts(&key, attributes);
+        let mut upload = self.within("write", path, DEADLINE, begin).await?;
+        let written = self.write_parts(path, &mut file, &mut *upload).await;
+        let done = match written {
+            Ok(()) => self.within("write", path, deadline(file.length), upload.complete()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            // Parts of an upload that never ends cost space that no listing shows.
+            if let Err(abort) = self.within("take back", path, DEADLINE, upload.abort()).await {
+                tracing::warn!(%abort, "parts of a broken upload stay behind");
+            }
+            return Err(error);
+        }
+        match self.length(path).await? {
+            Some(length) if length == file.length => Ok(()),
+            found => Err(self.failed(
+                "write",
+                path,
+                format!("{} bytes were sent, then found: {found:?}", file.length),
+            )),
+        }
+    }
+
+    async fn write_parts(
+        &self,
+        path: &str,
+        file: &mut Local,
+        upload: &mut dyn object_store::MultipartUpload,
+    ) -> Result<(), StorageError> {
+        let part = PART.max(file.length.div_ceil(MAX_PARTS));
+        let mut sent = JoinSet::new();
+        let mut rest = file.length;
+        let joined = |joined: Option<Result<Result<(), StorageError>, tokio::task::JoinError>>| match joined {
+            Some(Ok(result)) => result,
+            Some(Err(error)) => Err(self.failed("write", path, error.to_string())),
+            None => Ok(()),
+        };
+        while rest > 0 {
+            if sent.len() >= PARALLEL_PARTS {
+                joined(sent.join_next().await)?;
+            }
+            let bytes = file.read(part.min(rest))?;
+            rest = rest.saturating_sub(as_u64(bytes.len()));
+            let (inner, path, put) =
+                (self.clone(), path.to_owned(), upload.put_part(PutPayload::from(bytes)));
+            sent.spawn(async move { inner.within("write", &path, deadline(part), put).await });
+        }
+        while !sent.is_empty() {
+            joined(sent.join_next().await)?;
+        }
+        file.ended()
+    }
+
+    async fn swap(
+        &self,
+        promises: Promises,
+        path: &str,
+        expected: Option<Vec<u8>>,
+        bytes: Bytes,
+    ) -> Result<(), StorageError> {
+        let key = self.key(path)?;
+        let limit = expected.as_ref().map_or(0, |expected| as_u64(expected.len()));
+        let found = match self.read(path, limit).await {
+            Err(StorageError::TooLong { .. }) => return Err(self.conflict(path)),
+            found => found?,
+        };
+        if found.as_ref().map(|(bytes, _)| bytes) != expected.as_ref() {
+            return Err(self.conflict(path));
+        }
+        let mode = match (&found, promises.update) {
+            (None, _) if promises.create => PutMode::Create,
+            (Some((_, Some(etag))), Some(form)) => probe::if_match(form, etag),
+            _ => PutMode::Overwrite,
+        };
+        let put = self.store.put_opts(&key, PutPayload::from_bytes(bytes.clone()), options(path, mode)).await;
+        match put {
+            Ok(_) => Ok(()),
+            // It may have been this very put whose answer was lost, and that was sent again.
+            Err(error) if is_refused(&error) => match self.read(path, as_u64(bytes.len())).await {
+                Ok(Some((found, _))) if found == bytes => Ok(()),
+                Ok(_) | Err(StorageError::TooLong { .. }) => Err(self.conflict(path)),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(self.error("replace", path, &error)),
+        }
+    }
+
+    async fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {
+        let prefix = match &*self.below(directory) {
+            "" => None,
+            prefix => {
+                Some(Key::parse(prefix).map_err(|error| self.failed("list", directory, error.to_string()))?)
+            }
+        };
+        let mut objects = self.store.list(prefix.as_ref());
+        let mut found = Vec::new();
+        // Each page has a deadline, not the whole, which may have millions.
+        while let Some(object) = self.within("list", directory, DEADLINE, objects.try_next()).await? {
+            let key = object.location.as_ref();
+            let path = match &*self.prefix {
+                "" => Some(key),
+                prefix => key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')),
+            };
+            if let Some(path) = path
+                && !path.split('/').any(is_temporary)
+            {
+                found.push(Listed {
+                    path: path.to_owned(),
+                    length: object.size,
+                    modified: object.last_modified,
+                });
+            }
+        }
+        found.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+        Ok(found)
+    }
+
+    async fn remove(&self, paths: Vec<String>) -> Result<(), StorageError> {
+        let keys = paths.iter().map(|path| self.key(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut removed = self.store.delete_stream(stream::iter(keys).map(Ok).boxed());
+        loop {
+            match timeout(DEADLINE, removed.try_next()).await {
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Ok(Some(_))) => {}
+                Ok(Err(error)) if is_missing(&error) => {}
+                Ok(Err(error)) => return Err(self.error("remove", "", &error)),
+                Err(_) => {
+                    return Err(self.failed(
+                        "remove",
+                        "",
+                        format!("no answer within {} s", DEADLINE.as_secs()),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+impl Storage for ObjectStorage {
+    fn url(&self) -> String {
+        self.inner.url.to_string()
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        let path = path.to_owned();
+        let found = self.run(|inner| async move { inner.read(&path, limit).await })?;
+        Ok(found.map(|(bytes, _)| bytes))
+    }
+
+    fn length(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        let path = path.to_owned();
+        self.run(|inner| async move { inner.length(&path).await })
+    }
+
+    fn create(&self, files: &[NewFile]) -> Result<(), StorageError> {
+        files.iter().try_for_each(|file| check_path(&file.path))?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let (promises, files) = (self.promises()?, files.to_vec());
+        self.run(|inner| async move {
+            let create = |file: NewFile| {
+                let inner = inner.clone();
+                async move { inner.create(promises, &file.path, file.bytes.into()).await }
+            };
+            stream::iter(files).map(create).buffer_unordered(PARALLEL).try_collect().await
+        })
+    }
+
+    fn place(&self, path: &str, local: &Path) -> Result<(), StorageError> {
+        check_path(path)?;
+        let mut file = Local::open(local)?;
+        match self.length(path)? {
+            Some(found) if found == file.length => return Ok(()),
+            Some(_) => return Err(self.inner.exists(path)),
+            None => {}
+        }
+        let path = path.to_owned();
+        if file.length > PART {
+            return self.run(|inner| async move { inner.place_parts(&path, file).await });
+        }
+        let bytes = file.read(file.length)?;
+        file.ended()?;
+        let promises = self.promises()?;
+        self.run(|inner| async move { inner.create(promises, &path, bytes.into()).await })
+    }
+
+    fn swap(&self, path: &str, expected: Option<&[u8]>, bytes: &[u8]) -> Result<(), StorageError> {
+        check_path(path)?;
+        let promises = self.promises()?;
+        let (path, expected) = (path.to_owned(), expected.map(<[u8]>::to_vec));
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.run(|inner| async move {
+            match timeout(SWAP_DEADLINE, inner.swap(promises, &path, expected, bytes)).await {
+                Ok(done) => done,
+                Err(_) => {
+                    let reason =
+                        format!("no answer within {} s; it may have been replaced", SWAP_DEADLINE.as_secs());
+                    Err(inner.failed("replace", &path, reason))
+                }
+            }
+        })
+    }
+
+    fn swaps(&self) -> Result<Swap, StorageError> {
+        let promises = self.promises()?;
+        Ok(if promises.create && promises.update.is_some() { Swap::Atomic } else { Swap::Unguarded })
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {
+        if !directory.is_empty() {
+            check_path(directory)?;
+        }
+        let directory = directory.to_owned();
+        self.run(|inner| async move { inner.list(&directory).await })
+    }
+
+    fn remove(&self, paths: &[String]) -> Result<(), StorageError> {
+        paths.iter().try_for_each(|path| check_path(path))?;
+        let paths = paths.to_vec();
+        self.run(|inner| async move { inner.remove(paths).await })
+    }
+}
+
+/// A local file that is read while it is sent.
+struct Local {
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl Local {
+    fn open(path: &Path) -> Result<Self, StorageError> {
+        let failed = |source| StorageError::io("read", path, source);
+        let file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        Ok(Self { file, path: path.to_owned(), length })
+    }
+
+    /// The next `count` bytes.
+    fn read(&mut self, count: u64) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = Vec::new();
+        match (&mut self.file).take(count).read_to_end(&mut bytes) {
+            Ok(_) if as_u64(bytes.len()) == count => Ok(bytes),
+            Ok(_) => Err(self.changed("it became shorter while it was read")),
+            Err(source) => Err(StorageError::io("read", &self.path, source)),
+        }
+    }
+
+    /// All of it was read.
+    fn ended(&mut self) -> Result<(), StorageError> {
+        match self.file.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(self.changed("it became longer while it was read")),
+            Err(source) => Err(StorageError::io("read", &self.path, source)),
+        }
+    }
+
+    fn changed(&self, how: &'static str) -> StorageError {
+        StorageError::io("read", &self.path, io::Error::other(how))
+    }
+}
+
+fn attributes(path: &str) -> Attributes {
+    let segments: Vec<&str> = path.split('/').collect();
+    Attributes::from_iter([
+        (Attribute::CacheControl, Lifetime::of(&segments).cache_control()),
+        (Attribute::ContentType, content_type(path)),
+    ])
+}
+
+fn options(path: &str, mode: PutMode) -> PutOptions {
+    PutOptions { mode, attributes: attributes(path), ..PutOptions::default() }
+}
+
+/// No such object; a bucket that is not there is another matter.
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::NotFound { .. }) && !error.to_string().contains("NoSuchBucket")
+}
+
+/// The condition of a put did not hold.
+fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. })
+}
+
+fn deadline(length: u64) -> Duration {
+    DEADLINE + Duration::from_secs(length / MIN_RATE)
+}
+
+fn as_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

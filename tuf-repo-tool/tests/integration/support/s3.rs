@@ -32,6 +32,19 @@ allow = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject"], "Resou
 s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
 "#;
 
+/// moto looks whether an object is there and then writes it, with a gap in between: here it does one request at a time, and so keeps
+/// what AWS promises.
+const MOTO: &str = r#"
+import sys, threading
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+application, one = DomainDispatcherApplication(create_backend_app), threading.Lock()
+def serialised(environ, start_response):
+    with one:
+        return application(environ, start_response)
+run_simple("127.0.0.1", int(sys.argv[1]), serialised, threaded=True)
+"#;
+
 const LIST: &str = r#"
 pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
 print(json.dumps([found["Key"] for page in pages for found in page.get("Contents", [])]))
@@ -74,12 +87,12 @@ impl Drop for S3 {
 }
 
 impl S3 {
-    /// moto, a simulation of AWS.
+    /// moto, a simulation of AWS, one request at a time.
     pub(crate) fn moto() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
-        let mut server = Command::new(executable(&environment(), "moto_server"));
-        server.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        let mut server = Command::new(executable(&environment(), "python"));
+        server.args(["-c", MOTO, &port.to_string()]);
         let mut server = Self {
             endpoint: format!("http://127.0.0.1:{port}"),
             name: PACKAGES[0].to_owned(),

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, serve};
+use futures_util::stream::{self, StreamExt};
 use tokio::runtime::Runtime;
 use tuf_client::transport::{HttpOptions, HttpTransport};
 
@@ -73,11 +74,15 @@ async fn pass(State(behind): State<Arc<Behind>>, request: Request) -> Response {
     }
     let is_get = parts.method == Method::GET;
     let response = behind.send(parts.method, &url, headers, body).await;
-    if behind.spoilt == Spoilt::Truncates && is_get && response.status() == StatusCode::OK {
+    if behind.spoilt == Spoilt::Truncates && is_get && response.status().is_success() {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let half = body.slice(..body.len() / 2);
-        let broken = futures_util::stream::iter([Ok(half), Err(std::io::Error::other("broken off"))]);
+        let broken = stream::once(async { Ok(half) }).chain(stream::once(async {
+            // The head and the first half are to arrive.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Err(std::io::Error::other("broken off"))
+        }));
         return Response::from_parts(parts, Body::from_stream(broken));
     }
     response

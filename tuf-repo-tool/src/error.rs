@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tuf_client::durable::{DurableError, LockError};
 
+use crate::detached::DetachedError;
 use crate::keys::KeyError;
 use crate::mirror::UpstreamError;
 use crate::storage::StorageError;
@@ -46,6 +47,9 @@ pub enum Error {
         /// The storage's URL.
         storage: String,
     },
+    /// A signature that was made elsewhere cannot be taken.
+    #[error(transparent)]
+    Detached(#[from] DetachedError),
     /// A repository is there already.
     #[error("{} already is a repository", path.display())]
     Exists {
@@ -146,6 +150,7 @@ impl Error {
             Self::Check { source, .. } => source.hint(),
             Self::Client(error) => error.hint(),
             Self::Elsewhere { .. } => Some("any web server or CDN in front of it serves them".to_owned()),
+            Self::Detached(error) => error.hint(),
             Self::Exists { .. } => Some("choose another directory".to_owned()),
             Self::File(error) => error.hint().map(str::to_owned),
             Self::Key(error) => error.hint(),
@@ -167,6 +172,7 @@ impl Error {
         match self {
             Self::Client(error) => error.is_refusal(),
             Self::Check { .. } | Self::StagedFile { .. } | Self::Published(_) | Self::Upstream(_) => true,
+            Self::Detached(error) => matches!(error, DetachedError::Unverified { .. }),
             _ => false,
         }
     }

@@ -99,7 +99,7 @@ pub fn init(
 
     for (kind, role) in &repository.config.roles {
         for key in &role.keys {
-            let path = key.path(directory);
+            let Some(path) = key.path(directory) else { continue };
             if path.exists() {
                 if !file::public_path(&path).exists() {
                     file::complete(&path, passphrases)?;

@@ -7,6 +7,7 @@
 //! transaction.
 
 mod config;
+pub mod detached;
 mod error;
 mod init;
 pub mod keys;

@@ -133,8 +133,8 @@ fn differs(repository: &Repository, kind: RoleKind, signed: &RoleKeys) -> bool {
 fn has_plain_key(repository: &Repository) -> Result<bool, Error> {
     for role in repository.config.roles.values() {
         for key in &role.keys {
-            let path = key.path(repository.directory());
             // A key that is elsewhere is not at risk here.
+            let Some(path) = key.path(repository.directory()) else { continue };
             if path.exists() && !keys::file::is_encrypted(&path)? {
                 return Ok(true);
             }

@@ -1,115 +1,212 @@
 //! `tuf-repo key`.
 
-use std::path::Path;
+mod show;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
-use tuf_core::Key;
-use tuf_repo_tool::keys::{self, Algorithm, KeyError, KeyUri, Passphrases};
+use std::path::{Path, PathBuf};
+
+use tuf_repo_tool::keys::{self, Algorithm, KeyError, KeyUri, Passphrase, Passphrases, Pkcs11Uri};
 use tuf_repo_tool::{Config, Error};
 
 use super::{Failure, Output};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Generate a key into keys/NAME.pem
+    /// Generate a key: into keys/NAME.pem, into another file, or on a token
     Generate {
-        /// The key's name
+        /// The key's name, or file:PATH, or pkcs11:token=LABEL;object=NAME
+        #[arg(value_name = "NAME|URI")]
         name: String,
-        /// ed25519, ecdsa-p256 or ecdsa-p384
+        /// ed25519, ecdsa-p256, ecdsa-p384, or on a token rsa-3072
         #[arg(long, value_name = "TYPE", default_value = "ed25519")]
         key_type: String,
         /// Leave the key unencrypted: only its mode 0600 protects it then
         #[arg(long)]
         no_passphrase: bool,
     },
-    /// List the keys in keys/, and which roles use them
-    List,
-    /// Show one key: its ID and its public half
+    /// Take a private key into keys/NAME.pem, or with --public the public half of any key into keys/NAME.pub.json
+    Import {
+        /// A PKCS#8 PEM file or env:VARIABLE; with --public any key URI, or the file of a public key
+        source: String,
+        /// The name it gets
+        #[arg(long)]
+        name: String,
+        /// Take the public half only: pub:keys/NAME.pub.json stands for a key that is elsewhere
+        #[arg(long)]
+        public: bool,
+        /// Leave the key unencrypted: only its mode 0600 protects it then
+        #[arg(long, conflicts_with = "public")]
+        no_passphrase: bool,
+    },
+    /// List the keys in keys/ and in tuf-repo.toml, and which roles use them; or what a token or an agent holds
+    List {
+        /// pkcs11:… or ssh-agent: lists the keys there, as URIs to paste
+        #[arg(value_name = "pkcs11:…|ssh-agent:")]
+        place: Option<String>,
+    },
+    /// Show one key: its ID, its fingerprints, and where it is used
     Show {
-        /// The key's name
+        /// The key's name, or its URI
+        #[arg(value_name = "NAME|URI")]
         name: String,
     },
 }
 
 pub(crate) fn run(command: Command, repo: &Path, output: &Output) -> Result<(), Failure> {
-    let config = Config::load(repo)?;
     match command {
         Command::Generate { name, key_type, no_passphrase } => {
-            let algorithm: Algorithm = key_type.parse().map_err(Error::from)?;
-            let path = uri(&name)?.path(repo);
-            let passphrase = match no_passphrase {
-                true => None,
-                false => Some(Passphrases::from_environment().choose(&name).map_err(Error::from)?),
-            };
-            let key = keys::file::generate(&path, algorithm, passphrase.as_ref()).map_err(Error::from)?;
-            let text = format!("{}: {} key {}", path.display(), key.keytype(), key.id());
-            output.result(&describe(&name, &key, &config), &text);
+            generate(&uri(&name, repo)?, repo, &key_type, no_passphrase, output)
         }
-        Command::List => {
-            let mut table = Table::new();
-            table.load_style(NOTHING).set_header(["KEY", "TYPE", "ID", "ENCRYPTED", "ROLES"]);
-            let mut documents = Vec::new();
-            for name in names(repo)? {
-                let uri = uri(&name)?;
-                let key = keys::public(&uri, repo).map_err(Error::from)?;
-                let encrypted = keys::file::is_encrypted(&uri.path(repo)).map_err(Error::from)?;
-                let encrypted = if encrypted { "yes" } else { "no" };
-                let roles = roles(&name, &config).join(" ");
-                table.add_row([name.as_str(), key.scheme(), &key.id().short(), encrypted, &roles]);
-                documents.push(describe(&name, &key, &config));
+        Command::Import { source, name, public, no_passphrase } => {
+            let path = file_of(&name, repo)?;
+            match public {
+                true => import_public(&source, &keys::file::public_path(&path), &name, repo, output),
+                false => import(&source, &path, &name, no_passphrase, output),
             }
-            output.result(&documents, &table.to_string());
         }
-        Command::Show { name } => {
-            let key = keys::public(&uri(&name)?, repo).map_err(Error::from)?;
-            let json = key.to_json().map_err(|error| Failure::Message(error.to_string(), None))?;
-            let text = format!(
-                "key     {name}\nid      {}\nscheme  {}\nroles   {}\npublic  {}",
-                key.id(),
-                key.scheme(),
-                roles(&name, &config).join(" "),
-                json.pointer("/keyval/public").and_then(|value| value.as_str()).unwrap_or_default().trim()
-            );
-            output.result(&describe(&name, &key, &config), &text);
-        }
+        Command::List { place: None } => show::list(repo, output),
+        Command::List { place: Some(place) } => match place.split_once(':') {
+            Some(("ssh-agent", "")) => show::list_agent(output),
+            Some(("pkcs11", rest)) => {
+                let uri = Pkcs11Uri::parse(rest)
+                    .map_err(|reason| Error::from(KeyError::BadUri { uri: place.clone(), reason }))?;
+                show::list_token(&uri, output)
+            }
+            _ => Err(Failure::Message(
+                format!("only a token or an agent can be listed, not {place:?}"),
+                Some(
+                    "write pkcs11:?module-path=/PATH, pkcs11:token=LABEL?module-path=/PATH, or ssh-agent:"
+                        .to_owned(),
+                ),
+            )),
+        },
+        Command::Show { name } => show::show(&uri(&name, repo)?, repo, output),
     }
+}
+
+fn generate(
+    uri: &KeyUri,
+    repo: &Path,
+    key_type: &str,
+    no_passphrase: bool,
+    output: &Output,
+) -> Result<(), Failure> {
+    let algorithm: Algorithm = key_type.parse().map_err(Error::from)?;
+    let mut passphrases = Passphrases::from_environment();
+    let (uri, key) = match uri {
+        KeyUri::File(path) => {
+            let passphrase = choose(no_passphrase, &uri.name(), &mut passphrases)?;
+            let path = repo.join(path);
+            (uri.clone(), keys::file::generate(&path, algorithm, passphrase.as_ref()).map_err(Error::from)?)
+        }
+        KeyUri::Pkcs11(token) => {
+            let (made, key) =
+                keys::pkcs11::generate(token, repo, algorithm, &passphrases).map_err(Error::from)?;
+            (KeyUri::Pkcs11(made), key)
+        }
+        _ => {
+            return Err(Failure::Message(
+                format!("a key is generated in a file or on a token, not at {uri}"),
+                Some(
+                    "make it with the tool it belongs to (ssh-keygen, the KMS), then name it by its URI"
+                        .to_owned(),
+                ),
+            ));
+        }
+    };
+    output.result(
+        &show::describe(&uri, &key, None, repo),
+        &format!("{uri}: {} key {}", key.scheme(), key.id()),
+    );
     Ok(())
 }
 
-fn uri(name: &str) -> Result<KeyUri, Failure> {
+fn import(
+    source: &str,
+    path: &Path,
+    name: &str,
+    no_passphrase: bool,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut passphrases = Passphrases::from_environment();
+    let passphrase = choose(no_passphrase, name, &mut passphrases)?;
+    let file = match source.parse() {
+        Ok(KeyUri::Env(variable)) => {
+            let made = keys::file::import_variable(&variable, &mut passphrases, path, passphrase.as_ref());
+            return imported(made, path, output);
+        }
+        Ok(KeyUri::File(file)) => file,
+        Ok(other) => {
+            return Err(Failure::Message(
+                format!("the private key at {other} cannot be read, only used"),
+                Some(
+                    "name it by its URI in tuf-repo.toml, or import its public half with --public".to_owned(),
+                ),
+            ));
+        }
+        Err(error) if KeyUri::is_uri(source) => return Err(Error::from(error).into()),
+        Err(_) => source.into(),
+    };
+    imported(keys::file::import(&file, &mut passphrases, path, passphrase.as_ref()), path, output)
+}
+
+fn import_public(source: &str, path: &Path, name: &str, repo: &Path, output: &Output) -> Result<(), Failure> {
+    let read = || match KeyUri::is_uri(source) {
+        false => keys::public::read(Path::new(source)),
+        true => {
+            let uri = source.parse()?;
+            match keys::public(&uri, repo) {
+                Err(KeyError::PublicLocked { .. }) => {
+                    let signer = keys::open(&uri, repo, &mut Passphrases::from_environment())?;
+                    Ok(signer.public().clone())
+                }
+                public => public,
+            }
+        }
+    };
+    let made = read().and_then(|key| keys::file::create_public(path, &key).map(|()| key));
+    output.say(&format!("use it as pub:keys/{name}.pub.json"));
+    imported(made, path, output)
+}
+
+fn imported(made: Result<tuf_core::Key, KeyError>, path: &Path, output: &Output) -> Result<(), Failure> {
+    let key = made.map_err(Error::from)?;
+    let text = format!("{}: {} key {}", path.display(), key.scheme(), key.id());
+    output.result(
+        &serde_json::json!({"file": path, "keyid": key.id().as_str(), "scheme": key.scheme()}),
+        &text,
+    );
+    Ok(())
+}
+
+fn choose(
+    no_passphrase: bool,
+    name: &str,
+    passphrases: &mut Passphrases,
+) -> Result<Option<Passphrase>, Failure> {
+    if no_passphrase {
+        return Ok(None);
+    }
+    Ok(Some(passphrases.choose(name).map_err(Error::from)?))
+}
+
+/// What the command line calls a key: its URI, or the name of one in keys/.
+fn uri(name: &str, repo: &Path) -> Result<KeyUri, Failure> {
+    if KeyUri::is_uri(name) {
+        return Ok(name.parse().map_err(|error: KeyError| Error::from(error))?);
+    }
+    let path = file_of(name, repo)?;
+    let only_public = !path.exists() && keys::file::public_path(&path).exists();
+    let uri = if only_public { format!("pub:keys/{name}.pub.json") } else { format!("file:keys/{name}.pem") };
+    Ok(uri.parse().map_err(|error: KeyError| Error::from(error))?)
+}
+
+/// The file of a key in keys/, which only a repository has.
+fn file_of(name: &str, repo: &Path) -> Result<PathBuf, Failure> {
+    Config::load(repo)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
         let message = format!("a key's name has letters, digits, `-`, `_` and `.` only, not {name:?}");
         return Err(Failure::Message(message, None));
     }
-    Ok(format!("file:keys/{name}.pem").parse().map_err(|error: KeyError| Error::from(error))?)
-}
-
-fn names(repo: &Path) -> Result<Vec<String>, Failure> {
-    let directory = repo.join("keys");
-    let entries = std::fs::read_dir(&directory)
-        .map_err(|error| Failure::Message(format!("cannot read {}: {error}", directory.display()), None))?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".pem").map(str::to_owned))
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    names.sort();
-    Ok(names)
-}
-
-fn roles(name: &str, config: &Config) -> Vec<String> {
-    let uses = |keys: &[KeyUri]| keys.iter().any(|key| key.name() == name);
-    config.roles.iter().filter(|(_, role)| uses(&role.keys)).map(|(kind, _)| kind.to_string()).collect()
-}
-
-fn describe(name: &str, key: &Key, config: &Config) -> serde_json::Value {
-    serde_json::json!({
-        "name": name,
-        "keyid": key.id().as_str(),
-        "keytype": key.keytype(),
-        "scheme": key.scheme(),
-        "roles": roles(name, config),
-        "key": key.to_json().unwrap_or_default(),
-    })
+    Ok(repo.join("keys").join(format!("{name}.pem")))
 }

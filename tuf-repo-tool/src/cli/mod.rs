@@ -6,6 +6,7 @@ mod init;
 mod key;
 mod mirror;
 mod output;
+mod payload;
 mod publish;
 mod quickstart;
 mod serve;
@@ -54,12 +55,16 @@ enum Command {
     Quickstart(quickstart::Args),
     /// Make a new repository: settings, keys, the first root
     Init(init::Args),
-    /// Generate and list keys
+    /// Generate, import, list and show keys
     #[command(subcommand)]
     Key(key::Command),
     /// Say what is mirrored, and mirror it
     #[command(subcommand)]
     Mirror(mirror::Command),
+    /// Print the bytes that are signed of a metadata file, for signing them elsewhere
+    Payload(payload::PayloadArgs),
+    /// Put a signature that was made elsewhere into a metadata file, after checking it
+    AddSignature(payload::SignatureArgs),
     /// Publish what is staged, as one transaction
     Publish,
     /// Sign again what will expire
@@ -122,6 +127,8 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Init(args) => init::run(&args, output),
         Command::Key(command) => key::run(command, repo, output),
         Command::Mirror(command) => mirror::run(command, Repository::open(repo)?, output).await,
+        Command::Payload(args) => payload::payload(&args, repo),
+        Command::AddSignature(args) => payload::add_signature(&args, repo, output),
         Command::Publish => publish::publish(&Repository::open(repo)?, output).await,
         Command::Renew => publish::renew(&Repository::open(repo)?, output).await,
         Command::Status => status::run(&Repository::open(repo)?, output).await,

@@ -4,7 +4,6 @@
 //! `NAME.pub.json` beside it holds the public half as TUF metadata lists it, so that listing keys asks for no
 //! passphrase. Unlocking compares the two: what was listed (and perhaps signed into a root) is what signs.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -14,40 +13,12 @@ use tuf_client::durable::{self, Created, DurableError};
 use tuf_core::Key;
 use zeroize::Zeroizing;
 
-use super::private::{self, Secret, Unusable};
-use super::{Algorithm, KeyError, Passphrase, Passphrases, Signer};
-
-const PLAIN_LABEL: &str = "PRIVATE KEY";
-const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+use super::private::{self, Document, ENCRYPTED_LABEL, PLAIN_LABEL, Secret, SoftwareSigner, Unusable};
+use super::public::parse as parse_public;
+use super::{Algorithm, KeyError, Passphrase, Passphrases};
 
 /// Far above an RSA key of 8192 bits (6.5 kB); a file that is larger is no key.
 const MAX_FILE: usize = 64 * 1024;
-
-/// A private key that was read from a file and unlocked.
-pub struct FileSigner {
-    name: String,
-    key: Key,
-    secret: Secret,
-}
-
-impl fmt::Debug for FileSigner {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("FileSigner")
-            .field("name", &self.name)
-            .field("key", &self.key.id())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Signer for FileSigner {
-    fn public(&self) -> &Key {
-        &self.key
-    }
-
-    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, KeyError> {
-        self.secret.sign(payload).map_err(|_| KeyError::Sign { key: self.name.clone(), action: "sign" })
-    }
-}
 
 /// Generates a key into the new file `path`, and its public half into the `.pub.json` beside it.
 ///
@@ -55,8 +26,12 @@ impl Signer for FileSigner {
 /// with mode 0700.
 ///
 /// # Errors
-/// [`KeyError::AlreadyExists`] if either file is there; [`KeyError::Io`] and [`KeyError::Sign`] otherwise.
+/// [`KeyError::AlreadyExists`] if either file is there; [`KeyError::CannotGenerate`], [`KeyError::Io`] and
+/// [`KeyError::Sign`] otherwise.
 pub fn generate(path: &Path, algorithm: Algorithm, passphrase: Option<&Passphrase>) -> Result<Key, KeyError> {
+    if algorithm == Algorithm::Rsa3072 {
+        return Err(KeyError::CannotGenerate { algorithm, place: "a file" });
+    }
     let document = private::generate(algorithm)
         .map_err(|_| KeyError::Sign { key: name_of(path), action: "be generated" })?;
     write(path, &document, passphrase)
@@ -76,13 +51,26 @@ pub fn import(
     write(path, &unlock(source, passphrases)?, passphrase)
 }
 
+/// Writes the private key of the environment variable `variable` into the new file `path`, as [`import`] does.
+///
+/// # Errors
+/// [`KeyError::BadVariable`], those of unlocking, and those of [`generate`].
+pub fn import_variable(
+    variable: &str,
+    passphrases: &mut Passphrases,
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<Key, KeyError> {
+    write(path, &super::env::document(variable, passphrases)?, passphrase)
+}
+
 /// Writes the public half of the private key in `path`, whose generation was interrupted before that.
 ///
 /// # Errors
 /// Those of [`open`], and [`KeyError::AlreadyExists`].
 pub fn complete(path: &Path, passphrases: &mut Passphrases) -> Result<Key, KeyError> {
     let (_, key) = signer_of(path, &unlock(path, passphrases)?)?;
-    write_public(path, &key)?;
+    create_public(&public_path(path), &key)?;
     Ok(key)
 }
 
@@ -91,7 +79,7 @@ pub fn complete(path: &Path, passphrases: &mut Passphrases) -> Result<Key, KeyEr
 /// # Errors
 /// [`KeyError::Permissions`], [`KeyError::WrongPassphrase`], [`KeyError::NoPassphrase`], [`KeyError::Damaged`],
 /// [`KeyError::Unsupported`], [`KeyError::PublicMissing`], [`KeyError::PublicMismatch`] or [`KeyError::Io`].
-pub fn open(path: &Path, passphrases: &mut Passphrases) -> Result<FileSigner, KeyError> {
+pub fn open(path: &Path, passphrases: &mut Passphrases) -> Result<SoftwareSigner, KeyError> {
     let (secret, key) = signer_of(path, &unlock(path, passphrases)?)?;
     let listed = public(path)?;
     if listed.public() != key.public() {
@@ -102,7 +90,7 @@ pub fn open(path: &Path, passphrases: &mut Passphrases) -> Result<FileSigner, Ke
         });
     }
     // The listed form: its key ID is the one that metadata carries.
-    Ok(FileSigner { name: name_of(path), key: listed, secret })
+    Ok(SoftwareSigner::new(name_of(path), listed, secret))
 }
 
 /// The public half of the private key in `path`, from the `.pub.json` beside it.
@@ -118,13 +106,7 @@ pub fn public(path: &Path) -> Result<Key, KeyError> {
         }
         Err(error) => return Err(KeyError::io("read", &beside, error)),
     };
-    let value = serde_json::from_str(&text).map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
-    let key = Key::from_json(&value).map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
-    if key.public().is_none() {
-        let kind = format!("{} / {}", key.keytype(), key.scheme());
-        return Err(KeyError::damaged(&beside, format!("no usable public key ({kind})")));
-    }
-    Ok(key)
+    parse_public(&text).map_err(|reason| KeyError::damaged(&beside, reason))
 }
 
 /// Whether the private key in `path` is encrypted.
@@ -145,27 +127,11 @@ pub(super) fn name_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-struct Document {
-    encrypted: bool,
-    der: SecretDocument,
-}
-
 fn read_document(path: &Path) -> Result<Document, KeyError> {
     let file = File::open(path).map_err(|error| KeyError::io("read", path, error))?;
     check_private(&file, path)?;
     let text = read(file, path)?;
-    let (label, der) =
-        SecretDocument::from_pem(&text).map_err(|error| KeyError::damaged(path, error.to_string()))?;
-    match label {
-        PLAIN_LABEL => Ok(Document { encrypted: false, der }),
-        ENCRYPTED_LABEL => Ok(Document { encrypted: true, der }),
-        other => Err(KeyError::Unsupported {
-            path: path.to_owned(),
-            reason: format!(
-                "a PEM file of type {other:?}; `openssl pkcs8 -topk8` makes PKCS#8 of a private key"
-            ),
-        }),
-    }
+    Document::from_pem(&text).map_err(|unusable| describe(unusable, path))
 }
 
 /// The private key in `path`, as an unencrypted document.
@@ -214,14 +180,17 @@ fn write(path: &Path, document: &SecretDocument, passphrase: Option<&Passphrase>
     };
     let pem = pem.map_err(|_| failed())?;
     created(path, durable::create_private(path, pem.as_bytes()))?;
-    write_public(path, &key)?;
+    create_public(&public_path(path), &key)?;
     Ok(key)
 }
 
-fn write_public(path: &Path, key: &Key) -> Result<(), KeyError> {
-    let beside = public_path(path);
-    let listed = key.to_json().map_err(|error| KeyError::damaged(&beside, error.to_string()))?;
-    created(&beside, durable::create_new(&beside, format!("{listed}\n").as_bytes()))
+/// Writes a public half, as metadata lists it, into the new file `path`.
+///
+/// # Errors
+/// [`KeyError::AlreadyExists`], [`KeyError::Io`].
+pub fn create_public(path: &Path, key: &Key) -> Result<(), KeyError> {
+    let listed = key.to_json().map_err(|error| KeyError::damaged(path, error.to_string()))?;
+    created(path, durable::create_new(path, format!("{listed}\n").as_bytes()))
 }
 
 fn created(path: &Path, outcome: Result<Created, DurableError>) -> Result<(), KeyError> {

@@ -3,6 +3,9 @@
 //! In order: `TUF_PASSPHRASE_<KEY>` for one key, then what already worked in this run, `TUF_PASSPHRASE`, the first
 //! line of the file that `TUF_PASSPHRASE_FILE` names, and last a prompt, if there is a terminal. A passphrase given
 //! for one key by name is the only one tried for it.
+//!
+//! A token counts wrong PINs and locks itself: a PIN is the value of `TUF_PASSPHRASE_<KEY>` or `TUF_PASSPHRASE_<TOKEN>`,
+//! the first line of the file that the URI's `pin-source` names, or what a person types; nothing else is tried.
 
 use std::fmt;
 use std::fs::File;
@@ -32,6 +35,10 @@ impl Passphrase {
 
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -155,6 +162,37 @@ impl Passphrases {
             }
         }
         Err(wrong.unwrap_or_else(|| self.none_for(key)))
+    }
+
+    /// The PIN of a token: the one that is given is tried once; only a person may try again.
+    pub(super) fn pin<T>(
+        &self,
+        key: &str,
+        token: &str,
+        source: Option<&Path>,
+        mut attempt: impl FnMut(&Passphrase) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
+        let given = match self.for_key(key).or_else(|| self.for_key(token)) {
+            Some(pin) => Some(pin),
+            None => source.map(first_line).transpose()?,
+        };
+        if let Some(pin) = given {
+            return attempt(&pin);
+        }
+        let mut wrong = None;
+        for _ in 0..PROMPTS {
+            let Some(pin) = self.ask(key, &format!("PIN of token {token}, for key {key}"), false)? else {
+                break;
+            };
+            match attempt(&pin) {
+                Err(error @ KeyError::WrongPin { last: false, .. }) => wrong = Some(error),
+                result => return result,
+            }
+        }
+        Err(wrong.unwrap_or_else(|| KeyError::NoPassphrase {
+            key: key.to_owned(),
+            looked_at: vec![variable_for(key), variable_for(token), "pin-source".to_owned()],
+        }))
     }
 
     fn for_key(&self, key: &str) -> Option<Passphrase> {
@@ -285,6 +323,52 @@ mod tests {
         assert_eq!(unlock(&mut passphrases(&variables, &["new"]), "root", "new").unwrap(), 2);
         let mut clumsy = passphrases(&variables, &["right", "c", "b", "a"]);
         assert!(matches!(unlock(&mut clumsy, "root", "right"), Err(KeyError::WrongPassphrase { .. })));
+    }
+
+    #[test]
+    fn a_pin_is_never_guessed() {
+        let pin = |passphrases: &Passphrases, right: &str, last: bool| {
+            let tried = Cell::new(0);
+            let result = passphrases.pin("root", "tuf token", None, |pin| {
+                tried.set(tried.get() + 1);
+                match pin.as_str() == right {
+                    true => Ok(()),
+                    false => Err(KeyError::WrongPin { token: "tuf token".to_owned(), left: "", last }),
+                }
+            });
+            (tried.get(), result)
+        };
+        for (variables, answers, right, last, tries, ok) in [
+            // What is meant for all keys is not for a token.
+            (
+                &[("TUF_PASSPHRASE", "1234"), ("TUF_PASSPHRASE_FILE", "/x")][..],
+                &[][..],
+                "1234",
+                false,
+                0,
+                false,
+            ),
+            (&[("TUF_PASSPHRASE_ROOT", "1234")], &[], "1234", false, 1, true),
+            (&[("TUF_PASSPHRASE_TUF_TOKEN", "1234")], &[], "1234", false, 1, true),
+            (
+                &[("TUF_PASSPHRASE_ROOT", "no"), ("TUF_PASSPHRASE_TUF_TOKEN", "1234")],
+                &["1234"],
+                "1234",
+                false,
+                1,
+                false,
+            ),
+            (&[], &["1234", "no"], "1234", false, 2, true),
+            (&[], &["1234", "no"], "1234", true, 1, false),
+        ] {
+            let mut given = passphrases(variables, answers);
+            // What worked elsewhere is not for a token either.
+            given.remember(&Passphrase::new("1234".to_owned()).unwrap());
+            let (tried, result) = pin(&given, right, last);
+            assert_eq!((tried, result.is_ok()), (tries, ok), "{variables:?} {answers:?}");
+        }
+        let error = pin(&passphrases(&[], &[]), "1234", false).1.unwrap_err();
+        assert!(error.to_string().contains("TUF_PASSPHRASE_TUF_TOKEN, pin-source"), "{error}");
     }
 
     #[test]

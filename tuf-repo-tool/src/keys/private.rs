@@ -5,6 +5,8 @@
 //! so N is 2^14 and p makes up for it. PBES2 with AES-CBC carries no checksum: a wrong passphrase shows as bad padding
 //! or, once in 256, as bytes that are no PKCS#8.
 
+use std::fmt;
+
 use pkcs8::pkcs5::{self, pbes2, scrypt};
 use pkcs8::{EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -13,10 +15,10 @@ use ring::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     Ed25519KeyPair, KeyPair, RSA_PSS_SHA256, RsaKeyPair,
 };
-use tuf_core::PublicKey;
+use tuf_core::{Key, PublicKey};
 use zeroize::Zeroizing;
 
-use super::Algorithm;
+use super::{Algorithm, KeyError, Signer};
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -32,6 +34,9 @@ const ED25519_V1_PREFIX: [u8; 16] =
 const SCRYPT_LOG_N: u8 = 14;
 const SCRYPT_R: u32 = 8;
 const SCRYPT_P: u32 = 5;
+
+pub(super) const PLAIN_LABEL: &str = "PRIVATE KEY";
+pub(super) const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// Why a document is not a key that signs.
 #[derive(Debug)]
@@ -51,6 +56,59 @@ pub(super) struct Refused;
 impl From<ring::error::Unspecified> for Refused {
     fn from(_: ring::error::Unspecified) -> Self {
         Self
+    }
+}
+
+/// A PKCS#8 document out of a PEM file.
+pub(super) struct Document {
+    pub(super) encrypted: bool,
+    pub(super) der: SecretDocument,
+}
+
+impl Document {
+    pub(super) fn from_pem(text: &str) -> Result<Self, Unusable> {
+        let (label, der) =
+            SecretDocument::from_pem(text).map_err(|error| Unusable::Damaged(error.to_string()))?;
+        match label {
+            PLAIN_LABEL => Ok(Self { encrypted: false, der }),
+            ENCRYPTED_LABEL => Ok(Self { encrypted: true, der }),
+            other => Err(Unusable::Unsupported(format!(
+                "a PEM file of type {other:?}; `openssl pkcs8 -topk8` makes PKCS#8 of a private key"
+            ))),
+        }
+    }
+}
+
+/// A private key in the memory of this process.
+pub struct SoftwareSigner {
+    name: String,
+    key: Key,
+    secret: Secret,
+}
+
+impl SoftwareSigner {
+    /// `key` is the form in which the public half is listed.
+    pub(super) fn new(name: String, key: Key, secret: Secret) -> Self {
+        Self { name, key, secret }
+    }
+}
+
+impl fmt::Debug for SoftwareSigner {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("SoftwareSigner")
+            .field("name", &self.name)
+            .field("key", &self.key.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Signer for SoftwareSigner {
+    fn public(&self) -> &Key {
+        &self.key
+    }
+
+    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.secret.sign(payload).map_err(|_| KeyError::Sign { key: self.name.clone(), action: "sign" })
     }
 }
 
@@ -154,10 +212,18 @@ pub(super) fn generate(algorithm: Algorithm) -> Result<SecretDocument, Refused> 
         Algorithm::Ed25519 => {
             let mut seed = Zeroizing::new([0; 32]);
             random.fill(&mut *seed)?;
-            // One allocation of the right size: a vector that grows leaves a copy behind.
-            [ED25519_V1_PREFIX.as_slice(), seed.as_slice()].concat()
+            return from_seed(&seed);
         }
+        // ring makes none.
+        Algorithm::Rsa3072 => return Err(Refused),
     });
+    SecretDocument::try_from(der.as_slice()).map_err(|_| Refused)
+}
+
+/// An Ed25519 key (RFC 8032, section 5.1.5: the seed is the private key) as a PKCS#8 v1 document.
+pub(super) fn from_seed(seed: &[u8; 32]) -> Result<SecretDocument, Refused> {
+    // One allocation of the right size: a vector that grows leaves a copy behind.
+    let der = Zeroizing::new([ED25519_V1_PREFIX.as_slice(), seed].concat());
     SecretDocument::try_from(der.as_slice()).map_err(|_| Refused)
 }
 

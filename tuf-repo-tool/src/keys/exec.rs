@@ -97,8 +97,12 @@ impl Program {
         let (sender, printed) = mpsc::channel();
         thread::spawn(move || {
             let mut bytes = Vec::new();
-            let read = stdout.map(|stdout| stdout.take(MAX_OUTPUT + 1).read_to_end(&mut bytes));
-            let _ = sender.send(read.unwrap_or(Ok(0)).map(|_| bytes));
+            let read = stdout.map_or(Ok(0), |mut stdout| {
+                stdout.by_ref().take(MAX_OUTPUT + 1).read_to_end(&mut bytes)?;
+                // The rest is let through: a broken pipe would hide the reason.
+                io::copy(&mut stdout, &mut io::sink())
+            });
+            let _ = sender.send(read.map(|_| bytes));
         });
         let end = Instant::now() + limit;
         let status = wait(&mut child, end).map_err(|error| self.failed(error.to_string()))?;
@@ -213,8 +217,8 @@ mod tests {
     fn a_program_that_hangs_is_stopped_and_a_talkative_one_refused() {
         let here = Path::new("/");
         for (command, limit, part) in [
-            ("sh -c 'sleep 60'", Duration::from_millis(50), "did not end within"),
-            ("sh -c 'sleep 60 & echo x'", Duration::from_millis(300), "stays open after its end"),
+            ("sh -c 'exec sleep 60'", Duration::from_millis(50), "did not end within"),
+            ("sh -c 'sleep 1 2>/dev/null & echo x'", Duration::from_millis(300), "stays open after its end"),
             ("sh -c 'head -c 70000 /dev/zero'", TIME_LIMIT, "more than 65536 bytes"),
             ("sh -c 'exit 3'", TIME_LIMIT, "exit status: 3"),
             ("/nonexistent/signer", TIME_LIMIT, "cannot be started"),

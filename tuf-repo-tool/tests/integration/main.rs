@@ -4,6 +4,7 @@
 mod bad_days;
 mod bad_upstreams;
 mod interop;
+mod keys;
 mod mirror;
 mod quickstart;
 mod repository;

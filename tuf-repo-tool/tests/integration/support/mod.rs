@@ -16,6 +16,8 @@ pub(crate) mod node;
 pub(crate) mod python;
 pub(crate) mod s3;
 pub(crate) mod s3_front;
+pub(crate) mod softhsm;
+pub(crate) mod ssh_agent;
 pub(crate) mod tuftool;
 mod upstream;
 

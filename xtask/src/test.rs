@@ -2,7 +2,7 @@
 //! what cannot be installed fails by name.
 
 use super::tools::{self, cargo, cargo_tool, say};
-use super::{Failed, api, differential, figures, requirements};
+use super::{Failed, api, debian, differential, figures, requirements};
 
 pub(crate) fn run() -> Result<(), Failed> {
     tools::run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -42,7 +42,7 @@ pub(crate) fn run() -> Result<(), Failed> {
         &["run", "--package", "tuf-core", "--features", "ml-dsa", "--locked", "--no-fail-fast"],
     )?)?;
     tools::run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
-    tools::debian("strace");
+    debian::install()?;
     tools::run(&mut cargo_tool(
         "nextest",
         "0.9.143",

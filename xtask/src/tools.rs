@@ -70,18 +70,6 @@ pub(crate) fn python_with_tuf() -> Result<&'static str, Failed> {
     Ok(PYTHON)
 }
 
-/// A program that tests need, installed from Debian if it is not there. Where that cannot be done the tests that need it
-/// say so, and fail in CI.
-pub(crate) fn debian(program: &str) {
-    if Command::new(program).arg("-V").output().is_ok() {
-        return;
-    }
-    say(&format!("{program} is not here: installing it"));
-    if let Err(Failed(why)) = run(Command::new("apt-get").args(["install", "--yes", program])) {
-        say(&why);
-    }
-}
-
 /// A cargo subcommand, installed below `target/` if it is not there.
 pub(crate) fn cargo_tool(name: &str, version: &str, arguments: &[&str]) -> Result<Command, Failed> {
     let program = format!("cargo-{name}");

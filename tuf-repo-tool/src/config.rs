@@ -12,6 +12,7 @@ use tuf_client::simple::{Layout, ProjectName};
 
 use crate::error::Error;
 use crate::keys::KeyUri;
+use crate::state::StateUrl;
 
 const FILE: &str = "tuf-repo.toml";
 
@@ -29,6 +30,9 @@ pub struct Config {
     /// How many hash bins; absent: as the number of targets asks for when they are first published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bins: Option<u32>,
+    /// The database of the repository's state; absent: the file `state/state.db`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateUrl>,
     /// Keys, thresholds and times of every role.
     pub roles: BTreeMap<RoleKind, RoleConfig>,
     /// What is mirrored.
@@ -172,7 +176,7 @@ impl Config {
             Err(error) => return Err(Error::io("read", &path, error)),
         };
         let refused = |reason: String| Error::Config { path: path.clone(), reason };
-        let config: Self = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        let config: Self = toml::from_str(&text).map_err(|error| refused(explain(&text, &error)))?;
         config.check().map_err(refused)?;
         Ok(config)
     }
@@ -222,6 +226,17 @@ impl Config {
             path: FILE.into(),
             reason: format!("the section [roles.{kind}] is missing"),
         })
+    }
+}
+
+/// What is wrong with a file, with the place. A line with a URL is not repeated: it may hold a password.
+fn explain(text: &str, error: &toml::de::Error) -> String {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    let number = before.lines().count().max(1);
+    match text.lines().nth(number - 1) {
+        Some(line) if line.contains("://") => format!("line {number}: {}", error.message()),
+        _ => error.to_string(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::detached::DetachedError;
 use crate::keys::KeyError;
 use crate::mirror::UpstreamError;
 use crate::storage::StorageError;
+use crate::state::StateError;
 
 /// Why a command on a repository failed.
 #[derive(Debug, thiserror::Error)]
@@ -112,13 +113,8 @@ pub enum Error {
         found: String,
     },
     /// The state database failed.
-    #[error("the state database {} failed", path.display())]
-    State {
-        /// The database.
-        path: PathBuf,
-        /// Why.
-        source: sqlx::Error,
-    },
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Published files could not be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -162,6 +158,7 @@ impl Error {
             ),
             Self::Storage(error) => error.hint(),
             Self::Published(error) => Some(error.hint().to_owned()),
+            Self::State(error) => error.hint(),
             _ => None,
         }
     }

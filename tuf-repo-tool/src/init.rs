@@ -85,6 +85,7 @@ pub fn init(
     let config = Config {
         layout: options.layout,
         storage: None,
+        state: None,
         bins: options.bins,
         roles,
         mirror: Mirror::default(),

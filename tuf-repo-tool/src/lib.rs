@@ -17,7 +17,7 @@ pub mod quickstart;
 mod repository;
 mod serve;
 mod signing;
-mod state;
+pub mod state;
 mod status;
 pub mod storage;
 

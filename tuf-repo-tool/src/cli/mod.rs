@@ -138,5 +138,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
 
 /// The state database of a repository.
 async fn open_state(repository: &Repository) -> Result<State, Error> {
-    State::open(&repository.state()).await
+    let state = State::open(repository.config.state.as_ref(), &repository.state()).await?;
+    state.bind(&repository.first_root()?).await?;
+    Ok(state)
 }

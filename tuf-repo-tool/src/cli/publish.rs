@@ -20,10 +20,11 @@ pub(crate) async fn publish(repository: &Repository, output: &Output) -> Result<
 pub(crate) async fn publish_staged(repository: &Repository) -> Result<Outcome, Error> {
     let lock = repository.lock()?;
     let state = open_state(repository).await?;
+    let mark = state.mark().await?;
     let changes = state.staged().await?;
     let mut passphrases = Passphrases::from_environment();
     let outcome = publish_changes(repository, &lock, &mut passphrases, &changes, Renewal::Online).await?;
-    state.clear_staged().await?;
+    state.clear_staged(mark).await?;
     Ok(outcome)
 }
 

@@ -211,7 +211,7 @@ impl Worker<'_> {
         let staged = self.staged.iter().map(|(path, _)| path);
         let stale: Vec<_> = staged.filter(|path| is_of(path.as_str(), project)).collect();
         self.state.set_seen_page(project.as_str(), None).await?;
-        self.state.unstage(&stale).await
+        Ok(self.state.unstage(&stale).await?)
     }
 
     /// What is to be signed for a project, compared with what is.
@@ -326,7 +326,7 @@ impl Worker<'_> {
                 self.state.set_seen_page(project.as_str(), None).await?;
             }
         }
-        self.state.stage(&changes).await
+        Ok(self.state.stage(&changes).await?)
     }
 }
 

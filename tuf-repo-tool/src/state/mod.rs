@@ -1,189 +1,154 @@
-//! The state database: what is staged for the next publish, and what is known of the upstream. All of it
-//! can be made again from the published metadata and the upstream; losing it costs time, not safety.
+//! The state database: what is staged for the next publish, what is known of the upstream, and who may publish.
+//! All of it can be made again from the published metadata, the operator's changes and the upstream; losing it costs
+//! time, not safety.
+//!
+//! It is an SQLite file unless `state` in `tuf-repo.toml` names a PostgreSQL database ([`StateUrl`]), which several machines
+//! and several repositories can share. `specs/state.md` has the tables.
 
-use std::path::{Path, PathBuf};
+mod error;
+mod lease;
+mod pages;
+mod schema;
+mod staged;
+pub mod suite;
+mod url;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Executor, Row};
+use ring::digest;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row, Transaction};
 use tuf_client::durable::{self, Access};
-use tuf_core::{Hashes, TargetFile, TargetPath};
 
 use crate::error::Error;
-use crate::publish::Changes;
+use schema::Dialect;
 
-/// One SQL for SQLite and PostgreSQL.
-const SCHEMA: &str = "
-    create table if not exists staged (path text primary key, length bigint, sha256 text);
-    create table if not exists page (project text primary key, upstream text not null, selection text not null, etag text not null);
-";
+pub use error::StateError;
+pub use lease::Lease;
+pub use pages::SeenPage;
+pub use staged::{Mark, StagedEdit, Staging};
+pub use url::{StateUrl, StateUrlError};
+
+/// How long a command waits for a connection. A server that restarts is back by then.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The state of one repository.
 #[derive(Clone, Debug)]
 pub struct State {
     pool: AnyPool,
-    path: PathBuf,
-}
-
-/// What an upstream's page was when it was last mirrored: if it still is that, there is nothing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SeenPage {
-    /// The upstream index.
-    pub upstream: String,
-    /// What was selected from the page.
-    pub selection: String,
-    /// The page's `ETag`.
-    pub etag: String,
-}
-
-impl SeenPage {
-    pub(crate) const fn new(upstream: String, selection: String, etag: String) -> Self {
-        Self { upstream, selection, etag }
-    }
+    dialect: Dialect,
+    place: Arc<str>,
+    name: Arc<str>,
+    /// The number of this repository in the database.
+    repository: i64,
 }
 
 impl State {
-    /// Opens the database in `directory`, which is created if missing.
+    /// Opens the database at `url`, or the file `state.db` in `directory`, and brings its tables up to date. What is
+    /// missing is created, but for the server and its database.
     ///
     /// # Errors
     /// [`Error::State`], [`Error::File`].
-    pub async fn open(directory: &Path) -> Result<Self, Error> {
-        durable::create_dirs(directory, Access::Private)?;
-        let path = directory.join("state.db");
-        let failed = |source| Error::State { path: path.clone(), source };
+    pub async fn open(url: Option<&StateUrl>, directory: &Path) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
-        let url =
-            url::Url::from_file_path(std::path::absolute(&path).map_err(|e| Error::io("find", &path, e))?)
-                .map_err(|()| failed(sqlx::Error::PoolClosed))?;
-        let url = format!("sqlite://{}?mode=rwc", url.path());
-        let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await.map_err(failed)?;
-        pool.execute(SCHEMA).await.map_err(failed)?;
-        Ok(Self { pool, path })
-    }
-
-    fn failed(&self, source: sqlx::Error) -> Error {
-        Error::State { path: self.path.clone(), source }
-    }
-
-    /// Adds changes to what is staged; a later change to a path replaces the earlier one.
-    ///
-    /// # Errors
-    /// [`Error::State`].
-    pub async fn stage(&self, changes: &Changes) -> Result<(), Error> {
-        let run = async {
-            let mut transaction = self.pool.begin().await?;
-            for (path, file) in changes.iter() {
-                sqlx::query(
-                    "insert into staged (path, length, sha256) values ($1, $2, $3)
-                     on conflict (path) do update set length = excluded.length, sha256 = excluded.sha256",
-                )
-                .bind(path.as_str())
-                .bind(file.and_then(|file| i64::try_from(file.length).ok()))
-                .bind(file.and_then(|file| file.hashes.sha256()).map(|sum| HEXLOWER.encode(sum)))
-                .execute(&mut *transaction)
-                .await?;
+        let (dialect, place, options, name) = match url {
+            Some(url) => (
+                Dialect::Postgres,
+                url.to_string(),
+                AnyConnectOptions::from_url(&url.driver_url()),
+                url.repository(),
+            ),
+            None => {
+                durable::create_dirs(directory, Access::Private)?;
+                let file = directory.join("state.db");
+                let options = sqlite_url(&file)?.parse::<AnyConnectOptions>();
+                (Dialect::Sqlite, file.display().to_string(), options, url::DEFAULT_NAME)
             }
-            transaction.commit().await
         };
-        run.await.map_err(|error| self.failed(error))
-    }
-
-    /// Everything that is staged.
-    ///
-    /// # Errors
-    /// [`Error::State`].
-    pub async fn staged(&self) -> Result<Changes, Error> {
-        let rows = sqlx::query("select path, length, sha256 from staged order by path")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| self.failed(error))?;
-        let mut changes = Changes::default();
-        for row in rows {
-            let read = || -> Result<_, sqlx::Error> {
-                let path: String = row.try_get("path")?;
-                let path = TargetPath::new(path).map_err(|error| sqlx::Error::Decode(error.into()))?;
-                let length: Option<i64> = row.try_get("length")?;
-                let sha256: Option<String> = row.try_get("sha256")?;
-                let sum = sha256
-                    .and_then(|hex| HEXLOWER.decode(hex.as_bytes()).ok())
-                    .and_then(|sum| <[u8; 32]>::try_from(sum).ok());
-                let length = length.and_then(|length| u64::try_from(length).ok());
-                Ok((
-                    path,
-                    length.zip(sum).map(|(length, sum)| TargetFile::new(length, Hashes::sha256_only(sum))),
-                ))
-            };
-            match read().map_err(|error| self.failed(error))? {
-                (path, Some(file)) => changes.set(path, file),
-                (path, None) => changes.remove(path),
-            }
+        let place: Arc<str> = place.into();
+        let failed = |source| StateError::new(&place, source);
+        let options = options.map_err(failed)?.disable_statement_logging();
+        // The pool would retry whatever goes wrong here until its time is over, and then say only that.
+        let connecting = tokio::time::timeout(CONNECT_WITHIN, AnyConnection::connect_with(&options)).await;
+        let mut connection = connecting.map_err(|_| failed(sqlx::Error::PoolTimedOut))?.map_err(failed)?;
+        if let Some(pragmas) = dialect.prepare() {
+            connection.execute(pragmas).await.map_err(failed)?;
         }
-        Ok(changes)
-    }
-
-    /// Forgets staged changes of these paths.
-    ///
-    /// # Errors
-    /// [`Error::State`].
-    pub async fn unstage(&self, paths: &[&TargetPath]) -> Result<(), Error> {
-        let run = async {
-            let mut transaction = self.pool.begin().await?;
-            for path in paths {
-                sqlx::query("delete from staged where path = $1")
-                    .bind(path.as_str())
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            transaction.commit().await
-        };
-        run.await.map_err(|error| self.failed(error))
-    }
-
-    /// Forgets staged changes that were published.
-    ///
-    /// # Errors
-    /// [`Error::State`].
-    pub async fn clear_staged(&self) -> Result<(), Error> {
-        let cleared = self.pool.execute("delete from staged").await;
-        cleared.map(drop).map_err(|error| self.failed(error))
-    }
-
-    /// What is known of a project's page upstream.
-    ///
-    /// # Errors
-    /// [`Error::State`].
-    pub async fn seen_page(&self, project: &str) -> Result<Option<SeenPage>, Error> {
-        let read = async {
-            let row = sqlx::query("select upstream, selection, etag from page where project = $1")
-                .bind(project)
-                .fetch_optional(&self.pool)
-                .await?;
-            row.map(|row| {
-                Ok(SeenPage::new(row.try_get("upstream")?, row.try_get("selection")?, row.try_get("etag")?))
+        let repository = schema::bring_up(&mut connection, dialect, &place, name).await?;
+        connection.close().await.map_err(failed)?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(CONNECT_WITHIN)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    match dialect.prepare() {
+                        Some(pragmas) => connection.execute(pragmas).await.map(drop),
+                        None => Ok(()),
+                    }
+                })
             })
-            .transpose()
-        };
-        read.await.map_err(|error| self.failed(error))
+            .connect_lazy_with(options);
+        Ok(Self { pool, dialect, place, name: name.into(), repository })
     }
 
-    /// Remembers a project's page upstream, or forgets it.
+    /// Sees to it that this state is that of the repository with this `1.root.json`: two repositories that share a name
+    /// would sign each other's targets.
     ///
     /// # Errors
-    /// [`Error::State`].
-    pub async fn set_seen_page(&self, project: &str, page: Option<&SeenPage>) -> Result<(), Error> {
-        let query = match page {
-            None => sqlx::query("delete from page where project = $1").bind(project),
-            Some(page) => sqlx::query(
-                "insert into page (project, upstream, selection, etag) values ($1, $2, $3, $4)
-                 on conflict (project) do update
-                 set upstream = excluded.upstream, selection = excluded.selection, etag = excluded.etag",
-            )
-            .bind(project)
-            .bind(&page.upstream)
-            .bind(&page.selection)
-            .bind(&page.etag),
-        };
-        query.execute(&self.pool).await.map(drop).map_err(|error| self.failed(error))
+    /// [`StateError::Foreign`], [`StateError::Failed`] and its like.
+    pub async fn bind(&self, first_root: &[u8]) -> Result<(), StateError> {
+        let expected = HEXLOWER.encode(digest::digest(&digest::SHA256, first_root).as_ref());
+        let mut found = self.root().await.map_err(|error| self.failed(error))?;
+        if found.is_none() {
+            let first = sqlx::query("update tuf_repository set root = $2 where id = $1 and root is null");
+            let first = first.bind(self.repository).bind(&expected).execute(&self.pool).await;
+            first.map_err(|error| self.failed(error))?;
+            found = self.root().await.map_err(|error| self.failed(error))?;
+        }
+        match found {
+            Some(found) if found != expected => Err(StateError::Foreign {
+                place: Arc::clone(&self.place),
+                name: self.name.to_string(),
+                expected,
+                found,
+            }),
+            _ => Ok(()),
+        }
     }
+
+    async fn root(&self) -> Result<Option<String>, sqlx::Error> {
+        let query = sqlx::query("select root from tuf_repository where id = $1").bind(self.repository);
+        query.fetch_one(&self.pool).await?.try_get("root")
+    }
+
+    /// Where it is: the file, or the URL with its password masked.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Begins a transaction that will write.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        self.pool.begin_with(self.dialect.begin()).await
+    }
+
+    fn failed(&self, source: sqlx::Error) -> StateError {
+        StateError::new(&self.place, source)
+    }
+
+    /// A row that this program never writes.
+    fn damaged_row(&self, row: String, reason: impl ToString) -> StateError {
+        StateError::Row { place: Arc::clone(&self.place), row, reason: reason.to_string() }
+    }
+}
+
+fn sqlite_url(file: &Path) -> Result<String, Error> {
+    let absolute = std::path::absolute(file).map_err(|error| Error::io("find", file, error))?;
+    let url = ::url::Url::from_file_path(&absolute).map_err(|()| {
+        Error::io("find", file, std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a path"))
+    })?;
+    Ok(format!("sqlite://{}?mode=rwc", url.path()))
 }

@@ -8,6 +8,7 @@ mod keys;
 mod mirror;
 mod quickstart;
 mod repository;
+mod state;
 mod storage;
 mod support;
 mod tamper;

@@ -33,6 +33,9 @@ pub struct Config {
     /// The database of the repository's state; absent: the file `state/state.db`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateUrl>,
+    /// Where clients get what is published; asked after publishing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<url::Url>,
     /// Keys, thresholds and times of every role.
     pub roles: BTreeMap<RoleKind, RoleConfig>,
     /// What is mirrored.

@@ -18,8 +18,8 @@ pub enum Error {
     /// The staged state did not pass the check by a real client; nothing was published.
     #[error("the check before publishing failed, {stage}: nothing was published")]
     Check {
-        /// Which client: a new one, or one that knows the state published before.
-        stage: &'static str,
+        /// Which client, and what it found.
+        stage: String,
         /// What it said.
         source: Box<tuf_client::Error>,
     },
@@ -34,6 +34,17 @@ pub enum Error {
     /// A client of this repository failed.
     #[error(transparent)]
     Client(#[from] tuf_client::Error),
+    /// Another publisher has published since this command began.
+    #[error(
+        "another publisher was faster: the timestamp was expected to be {expected} and is {found}; nothing was published, \
+         and what is staged stays so"
+    )]
+    Conflict {
+        /// The timestamp that the new state was built on.
+        expected: String,
+        /// The one that is there.
+        found: String,
+    },
     /// `tuf-repo.toml` cannot be used.
     #[error("{}: {reason}", path.display())]
     Config {
@@ -81,6 +92,12 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// Another publisher has the lease.
+    #[error("{holder} is publishing")]
+    LeaseHeld {
+        /// Who.
+        holder: String,
+    },
     /// There is no repository.
     #[error("{} is no repository: it has no tuf-repo.toml", path.display())]
     NotARepository {
@@ -90,6 +107,14 @@ pub enum Error {
     /// Published metadata is damaged, or not signed by the repository's keys.
     #[error("published metadata is damaged")]
     Published(#[source] tuf_core::Error),
+    /// The public URL does not serve what was published.
+    #[error("published, but {url} does not serve it: {reason}")]
+    NotServed {
+        /// The public URL.
+        url: String,
+        /// What a client found there.
+        reason: String,
+    },
     /// A signature did not verify right after it was made.
     #[error("role {role}: {source}")]
     Signature {
@@ -99,16 +124,14 @@ pub enum Error {
         source: tuf_core::BadSignature,
     },
     /// A staged target has no file, or another one, in the repository.
-    #[error(
-        "target {path}: expected a file of {expected} bytes at {stored}, found {found}: nothing was published"
-    )]
+    #[error("target {path}: expected {expected} at {place}, found {found}: nothing was published")]
     StagedFile {
         /// The target.
         path: String,
-        /// Where its file must be, in the storage.
-        stored: String,
-        /// The length that was to be signed.
-        expected: u64,
+        /// Where its file must be.
+        place: String,
+        /// What was to be signed.
+        expected: String,
         /// What is there.
         found: String,
     },
@@ -131,6 +154,27 @@ pub enum Error {
         /// How many there are.
         keys: usize,
     },
+    /// Nothing would keep two publishers from overwriting each other.
+    #[error(
+        "the storage {storage} is not safe to publish to: its server overwrites whatever the condition of a request, and no \
+         database is shared that would let one publisher at a time do it"
+    )]
+    Unguarded {
+        /// The storage.
+        storage: String,
+    },
+    /// The database has the new timestamp, and the storage does not.
+    #[error("published in the database, but not sent to the storage")]
+    Unsent {
+        /// Why.
+        source: Box<Self>,
+    },
+    /// Others write there faster than this publisher can.
+    #[error("{storage} is changed by others again and again; nothing was lost, and what is staged stays so")]
+    Unsettled {
+        /// The storage.
+        storage: String,
+    },
 }
 
 impl Error {
@@ -147,9 +191,26 @@ impl Error {
             Self::Client(error) => error.hint(),
             Self::Elsewhere { .. } => Some("any web server or CDN in front of it serves them".to_owned()),
             Self::Detached(error) => error.hint(),
+            Self::Conflict { .. } | Self::Unsettled { .. } => {
+                Some("run the command again: it starts from what is published now; --retry N does so by itself".to_owned())
+            }
             Self::Exists { .. } => Some("choose another directory".to_owned()),
             Self::File(error) => error.hint().map(str::to_owned),
             Self::Key(error) => error.hint(),
+            Self::LeaseHeld { .. } => {
+                Some("wait until it has ended; the lease of a publisher that died runs out by itself".to_owned())
+            }
+            Self::NotServed { .. } => Some(
+                "a web server or CDN in between keeps old answers, or serves another directory: timestamp.json and N.root.json \
+                 must not be cached for long, 404 answers neither"
+                    .to_owned(),
+            ),
+            Self::Unguarded { .. } => Some(
+                "name a PostgreSQL database in tuf-repo.toml, the same on every machine: state = \"postgres://…\"; or use a \
+                 server that knows If-Match"
+                    .to_owned(),
+            ),
+            Self::Unsent { .. } => Some("the next publish or renew sends it".to_owned()),
             Self::NotARepository { .. } => {
                 Some("`tuf-repo init DIR` makes one; --repo DIR or TUF_REPO says where it is".to_owned())
             }
@@ -168,7 +229,11 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Client(error) => error.is_refusal(),
-            Self::Check { .. } | Self::StagedFile { .. } | Self::Published(_) | Self::Upstream(_) => true,
+            Self::Check { .. }
+            | Self::StagedFile { .. }
+            | Self::Published(_)
+            | Self::Unguarded { .. }
+            | Self::Upstream(_) => true,
             Self::Detached(error) => matches!(error, DetachedError::Unverified { .. }),
             _ => false,
         }

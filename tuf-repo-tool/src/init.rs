@@ -87,6 +87,7 @@ pub fn init(
         storage: None,
         state: None,
         bins: options.bins,
+        public_url: None,
         roles,
         mirror: Mirror::default(),
     };

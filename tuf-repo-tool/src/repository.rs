@@ -75,6 +75,13 @@ impl Repository {
         &self.storage
     }
 
+    /// The same repository, published in another place than its settings say.
+    #[must_use]
+    pub fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
+        self
+    }
+
     /// The storage's path of a metadata file.
     #[must_use]
     pub fn metadata_path(name: &str) -> String {

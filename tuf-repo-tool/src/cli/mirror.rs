@@ -67,12 +67,15 @@ pub(crate) async fn run(
         Command::Sync { upstream, no_publish } => {
             let (mut document, failed) = run_sync(&mut repository, upstream, output).await?;
             let mut text = "staged; publish it with `tuf-repo publish`".to_owned();
+            let mut unserved = None;
             if !no_publish {
-                let outcome = publish::publish_staged(&repository).await?;
+                let outcome;
+                (outcome, unserved) = publish::publish_staged(&repository).await?;
                 text = publish::text(&outcome, "nothing to publish");
                 extend(&mut document, publish::document(&outcome));
             }
             output.result(&document, &text);
+            publish::report(unserved, output)?;
             if failed { Err(Failure::Reported(ExitCode::FAILURE)) } else { Ok(()) }
         }
     }

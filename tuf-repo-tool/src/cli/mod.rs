@@ -66,7 +66,7 @@ enum Command {
     /// Put a signature that was made elsewhere into a metadata file, after checking it
     AddSignature(payload::SignatureArgs),
     /// Publish what is staged, as one transaction
-    Publish,
+    Publish(publish::Args),
     /// Sign again what will expire
     Renew,
     /// Show roles, versions, keys, expiries, and what needs doing
@@ -129,7 +129,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Mirror(command) => mirror::run(command, Repository::open(repo)?, output).await,
         Command::Payload(args) => payload::payload(&args, repo),
         Command::AddSignature(args) => payload::add_signature(&args, repo, output),
-        Command::Publish => publish::publish(&Repository::open(repo)?, output).await,
+        Command::Publish(args) => publish::publish(&args, &Repository::open(repo)?, output).await,
         Command::Renew => publish::renew(&Repository::open(repo)?, output).await,
         Command::Status => status::run(&Repository::open(repo)?, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,

@@ -4,37 +4,117 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tuf_repo_tool::keys::Passphrases;
-use tuf_repo_tool::publish::{Changes, Outcome, Renewal, publish as publish_changes, renew_root};
-use tuf_repo_tool::{Error, Repository};
+use tuf_repo_tool::publish::{
+    Changes, Check, Options, Outcome, Renewal, publish as publish_changes, read_back, renew_root,
+};
+use tuf_repo_tool::{Error, Lock, Repository};
 
 use super::output::size;
 use super::{Failure, Output, open_state};
 
-pub(crate) async fn publish(repository: &Repository, output: &Output) -> Result<(), Failure> {
-    let outcome = publish_staged(repository).await?;
-    output.result(&document(&outcome), &text(&outcome, "nothing to publish"));
-    Ok(())
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which clients try the new state before it is published: a new one (fresh), also one that knows the state before
+    /// (default), also those with an old root or an expired cache (all)
+    #[arg(long, value_name = "WHICH", default_value = "default")]
+    check: CheckName,
+    /// Read every byte of the targets that are set again, not only their length
+    #[arg(long)]
+    verify: bool,
+    /// How often to begin anew when another publisher was faster or has the repository [default: 3, and 0]
+    #[arg(long, value_name = "N")]
+    retry: Option<u32>,
 }
 
-/// Publishes what is staged, and what is due of the online roles.
-pub(crate) async fn publish_staged(repository: &Repository) -> Result<Outcome, Error> {
-    let lock = repository.lock()?;
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum CheckName {
+    Fresh,
+    Default,
+    All,
+}
+
+impl Args {
+    fn options(&self) -> Options {
+        let mut options = Options::default();
+        options.check = match self.check {
+            CheckName::Fresh => Check::Fresh,
+            CheckName::Default => Check::Default,
+            CheckName::All => Check::All,
+        };
+        options.verify = self.verify;
+        options.retry = self.retry.unwrap_or(options.retry);
+        options
+    }
+}
+
+pub(crate) async fn publish(args: &Args, repository: &Repository, output: &Output) -> Result<(), Failure> {
+    let lock = lock(repository, args.retry.unwrap_or(0))?;
+    let (outcome, unserved) = publish_under(&lock, repository, &args.options()).await?;
+    output.result(&document(&outcome), &text(&outcome, "nothing to publish"));
+    report(unserved, output)
+}
+
+/// The lock, waited for so many times more.
+fn lock(repository: &Repository, retry: u32) -> Result<Lock, Error> {
+    let mut left = retry;
+    loop {
+        match repository.lock() {
+            Err(Error::Busy { .. }) if left > 0 => left -= 1,
+            result => return result,
+        }
+    }
+}
+
+/// Publishes what is staged, and what is due of the online roles. Also says if clients do not get it.
+pub(crate) async fn publish_staged(repository: &Repository) -> Result<(Outcome, Option<Error>), Error> {
+    publish_under(&repository.lock()?, repository, &Options::default()).await
+}
+
+async fn publish_under(
+    lock: &Lock,
+    repository: &Repository,
+    options: &Options,
+) -> Result<(Outcome, Option<Error>), Error> {
     let state = open_state(repository).await?;
     let mark = state.mark().await?;
     let changes = state.staged().await?;
     let mut passphrases = Passphrases::from_environment();
-    let outcome = publish_changes(repository, &lock, &mut passphrases, &changes, Renewal::Online).await?;
+    let outcome =
+        publish_changes(repository, lock, &mut passphrases, &changes, Renewal::Online, options).await?;
+    // What was staged meanwhile stays.
     state.clear_staged(mark).await?;
-    Ok(outcome)
+    let unserved = served(repository, &outcome, &changes, options).await;
+    Ok((outcome, unserved))
+}
+
+/// Why clients do not get what was published, where the settings say from where they do.
+async fn served(
+    repository: &Repository,
+    outcome: &Outcome,
+    changes: &Changes,
+    options: &Options,
+) -> Option<Error> {
+    let (Outcome::Published(summary), Some(url)) = (outcome, &repository.config.public_url) else {
+        return None;
+    };
+    read_back(repository, url.as_str(), summary, changes, options.verify).await.err()
+}
+
+/// Something that was done all the same was not all.
+pub(crate) fn report(error: Option<Error>, output: &Output) -> Result<(), Failure> {
+    error.map_or(Ok(()), |error| {
+        output.complain(&tuf_client::chain(&error), error.hint().as_deref());
+        Err(Failure::Reported(ExitCode::FAILURE))
+    })
 }
 
 pub(crate) async fn renew(repository: &Repository, output: &Output) -> Result<(), Failure> {
     let (outcome, unsigned) = renew_due(repository, &mut Passphrases::from_environment()).await?;
     output.result(&document(&outcome), &text(&outcome, "nothing is due"));
-    unsigned.map_or(Ok(()), |error| {
-        output.complain(&tuf_client::chain(&error), error.hint().as_deref());
-        Err(Failure::Reported(ExitCode::FAILURE))
-    })
+    let unserved = served(repository, &outcome, &Changes::default(), &Options::default()).await;
+    let reported = report(unsigned, output);
+    report(unserved, output)?;
+    reported
 }
 
 /// Signs again what is due, root included; staged changes wait for `publish`. Also says why an offline role
@@ -44,16 +124,17 @@ pub(crate) async fn renew_due(
     passphrases: &mut Passphrases,
 ) -> Result<(Outcome, Option<Error>), Error> {
     let lock = repository.lock()?;
-    let nothing = Changes::default();
+    let (nothing, options) = (Changes::default(), Options::default());
     // From the root down: below an expired role, nothing could be published.
     let root = match repository.published()? {
         Some(published) => renew_root(repository, &lock, &published, passphrases).err(),
         None => None,
     };
-    match publish_changes(repository, &lock, passphrases, &nothing, Renewal::All).await {
+    match publish_changes(repository, &lock, passphrases, &nothing, Renewal::All, &options).await {
         Ok(outcome) => Ok((outcome, root)),
         Err(error) => {
-            let online = publish_changes(repository, &lock, passphrases, &nothing, Renewal::Online).await?;
+            let renewal = Renewal::Online;
+            let online = publish_changes(repository, &lock, passphrases, &nothing, renewal, &options).await?;
             Ok((online, root.or(Some(error))))
         }
     }

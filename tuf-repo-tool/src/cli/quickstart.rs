@@ -40,9 +40,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let mut repository =
         prepare(&args.directory, &projects, latest, args.upstream.as_ref(), &mut passphrases)?;
     let (mut document, failed) = run_sync(&mut repository, None, output).await?;
-    let outcome = publish::publish_staged(&repository).await?;
+    let (outcome, unserved) = publish::publish_staged(&repository).await?;
     output.say(&publish::text(&outcome, "nothing to publish"));
     extend(&mut document, publish::document(&outcome));
+    publish::report(unserved, output)?;
     // One that slept for days has expired.
     publish::renew_due(&repository, &mut passphrases).await?;
     let verified = verify(&repository).await?;

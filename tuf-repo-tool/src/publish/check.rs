@@ -1,106 +1,337 @@
 //! The staged state, as clients will see it.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
+use percent_encoding::percent_decode_str;
+use tokio::task::block_in_place;
 use tuf_client::store::MemoryStore;
-use tuf_client::transport::{Body, FileTransport, Transport, TransportError};
-use tuf_client::{Client, Url, View};
+use tuf_client::transport::{Body, Transport, TransportError, TransportErrorKind};
+use tuf_client::{Client, Target, Url, View};
+use tuf_core::trust::Trusted;
+use tuf_core::{Checker, RoleName, Targets};
 
-use super::Changes;
-use super::transaction::Staged;
+use super::commit::Commit;
+use super::{Changes, Check, Options, TIMESTAMP};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
+use crate::storage::{Storage, StorageError};
 
-/// The public directory with another timestamp.
+/// More than any client takes.
+const METADATA_LIMIT: u64 = 1 << 30;
+/// Requests to a server at the same time.
+const PARALLEL: usize = 16;
+const BUFFER: usize = 256 * 1024;
+
+/// What clients see of the storage: it, but for the files that are not there yet.
 #[derive(Clone, Debug)]
 struct StagedTransport {
-    files: FileTransport,
-    timestamp_url: Url,
-    timestamp: Arc<Mutex<Vec<u8>>>,
+    storage: Arc<dyn Storage>,
+    base: Url,
+    staged: Shared<Files>,
+}
+
+type Shared<T> = Arc<Mutex<T>>;
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn set<T>(shared: &Shared<T>, value: T) {
+    *shared.lock().unwrap_or_else(PoisonError::into_inner) = value;
+}
+
+fn get<T: Clone>(shared: &Shared<T>) -> T {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 impl Transport for StagedTransport {
     fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
-        if *url == self.timestamp_url {
-            let bytes = self.timestamp.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            return Box::pin(std::future::ready(Ok(Body::from_bytes(url, bytes))));
-        }
-        self.files.fetch(url)
+        Box::pin(async move {
+            let failed = |kind| TransportError::new(url, kind);
+            let below = url.path().strip_prefix(self.base.path()).and_then(|path| {
+                // Names of metadata files are percent-encoded themselves: this is undone once.
+                percent_decode_str(path).decode_utf8().ok()
+            });
+            let path =
+                below.ok_or_else(|| failed(TransportErrorKind::NotFound { status: None }))?.into_owned();
+            let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+            if let Some(bytes) = staged {
+                return Ok(Body::from_bytes(url, bytes));
+            }
+            let storage = Arc::clone(&self.storage);
+            let read = tokio::task::spawn_blocking(move || storage.read(&path, METADATA_LIMIT)).await;
+            match read.map_err(|error| failed(TransportErrorKind::Connect).with_source(error))? {
+                Ok(Some(bytes)) => Ok(Body::from_bytes(url, bytes)),
+                Ok(None) => Err(failed(TransportErrorKind::NotFound { status: None })),
+                Err(error) => Err(failed(TransportErrorKind::Connect).with_source(error)),
+            }
+        })
     }
 }
 
-/// Runs a client on the staged state, from nothing and from the state published before, and checks that
-/// every target that was set is there with the right bytes.
+/// A client of the staged state, whose clock is set by hand.
+pub(super) struct Tester {
+    pub(super) client: Client,
+    staged: Shared<Files>,
+    now: Shared<DateTime<Utc>>,
+}
+
+impl Tester {
+    pub(super) fn new(repository: &Repository, root: &Arc<[u8]>, staged: Files) -> Result<Self, Error> {
+        let storage = repository.storage();
+        let base = base(&**storage)?;
+        let (staged, now) = (Arc::new(Mutex::new(staged)), Arc::new(Mutex::new(repository.now())));
+        let transport =
+            StagedTransport { storage: Arc::clone(storage), base: base.clone(), staged: Arc::clone(&staged) };
+        let clock = Arc::clone(&now);
+        let client = Client::builder(Arc::clone(root), base)
+            .transport(transport)
+            .store(MemoryStore::new())
+            .clock(move || get(&clock))
+            .build()?;
+        Ok(Self { client, staged, now })
+    }
+
+    async fn refresh(&self, who: &str) -> Result<View, Error> {
+        self.client.refresh().await.map_err(|error| failed(who, error))
+    }
+}
+
+fn failed(who: &str, error: tuf_client::Error) -> Error {
+    Error::Check { stage: format!("by {who}"), source: Box::new(error) }
+}
+
+/// The storage as a URL, for the messages of clients.
+fn base(storage: &dyn Storage) -> Result<Url, Error> {
+    let unnamed = || Url::parse("staged://storage/");
+    let url = match storage.local() {
+        Some(directory) => {
+            let absolute =
+                std::path::absolute(directory).map_err(|error| Error::io("find", directory, error))?;
+            Url::from_directory_path(&absolute)
+        }
+        None => Url::parse(&format!("{}/", storage.url().trim_end_matches('/'))).or_else(|_| unnamed()),
+    };
+    url.or_else(|_| unnamed())
+        .map_err(|error| Error::io("name", std::path::Path::new("storage"), std::io::Error::other(error)))
+}
+
+/// Runs clients on what is staged, and checks that every target that was set is there.
 pub(super) async fn check(
     repository: &Repository,
-    staged: &Staged,
+    options: &Options,
     published: Option<&Published>,
+    commit: &Commit,
     changes: &Changes,
 ) -> Result<(), Error> {
-    let failed = |stage| move |source| Error::Check { stage, source: Box::new(source) };
     let root = repository.first_root()?;
+    let before: Option<Vec<u8>> = published.map(|published| published.set().timestamp().bytes().to_vec());
+    let roots = || commit.visible.roots.iter().map(|file| (file.path.clone(), file.bytes.clone()));
+    let with = |timestamp: &Option<Vec<u8>>| -> Files {
+        roots().chain(timestamp.clone().map(|bytes| (TIMESTAMP.to_owned(), bytes))).collect()
+    };
+    let after = with(commit.visible.timestamp.as_ref().map_or(&before, |_| &commit.visible.timestamp));
 
-    let fresh = client(repository, &root, &staged.timestamp)?.0;
-    let view = fresh.refresh().await.map_err(failed("by a new client"))?;
-    check_targets(repository, &view, staged, changes).await?;
+    if !commit.visible.roots.is_empty() && commit.visible.timestamp.is_some() && before.is_some() {
+        // Roots are seen a moment before the timestamp is.
+        let between = Tester::new(repository, &root, with(&before))?;
+        between.refresh("a client that sees the new root and the old timestamp").await?;
+    }
+    let who = "a new client";
+    let view = Tester::new(repository, &root, after.clone())?.refresh(who).await?;
+    check_roles(&view, commit).await.map_err(|error| failed(who, error))?;
+    check_targets(repository, options, &view, changes).await?;
 
-    if let Some(published) = published {
-        let stage = "by a client of the state published before";
-        let (returning, timestamp) = client(repository, &root, published.set().timestamp().bytes())?;
-        // What was published before may have expired; then there is no client that knows it.
-        if returning.refresh().await.is_ok() {
-            staged.timestamp.clone_into(&mut timestamp.lock().unwrap_or_else(PoisonError::into_inner));
-            returning.refresh().await.map_err(failed(stage))?;
+    if let Some(published) = published.filter(|_| options.check != Check::Fresh) {
+        let expired = returning(repository, published, &after, None).await?;
+        // Later than its cache, and not later than what is staged: else no client can be there.
+        if options.check == Check::All && !expired {
+            let later = published.set().timestamp().header.expires + TimeDelta::seconds(1);
+            if later < view.expires() {
+                returning(repository, published, &after, Some(later)).await?;
+            }
         }
+    }
+    if options.check == Check::All {
+        old_roots(repository, &view, &after).await?;
     }
     Ok(())
 }
 
-type SharedBytes = Arc<Mutex<Vec<u8>>>;
-
-fn client(
+/// A client that knows the state published before comes back: `at` that time, or now. Whether nobody can be tried whose cache
+/// is still valid.
+async fn returning(
     repository: &Repository,
-    root: &Arc<[u8]>,
-    timestamp: &[u8],
-) -> Result<(Client, SharedBytes), Error> {
-    let public = repository.public()?;
-    let absolute = std::path::absolute(public).map_err(|error| Error::io("find", public, error))?;
-    let url = Url::from_directory_path(&absolute)
-        .map_err(|error| Error::io("find", public, std::io::Error::other(error)))?;
-    let timestamp_url = url
-        .join("metadata/timestamp.json")
-        .map_err(|error| Error::io("find", public, std::io::Error::other(error)))?;
-    let timestamp = Arc::new(Mutex::new(timestamp.to_vec()));
-    let transport =
-        StagedTransport { files: FileTransport::new(), timestamp_url, timestamp: Arc::clone(&timestamp) };
-    let client =
-        Client::builder(Arc::clone(root), url).transport(transport).store(MemoryStore::new()).build()?;
-    Ok((client, timestamp))
+    published: &Published,
+    after: &Files,
+    at: Option<DateTime<Utc>>,
+) -> Result<bool, Error> {
+    let now = at.unwrap_or_else(|| repository.now());
+    let valid = published.set().expires() - TimeDelta::seconds(1);
+    let before = BTreeMap::from([(TIMESTAMP.to_owned(), published.set().timestamp().bytes().to_vec())]);
+    let tester = Tester::new(repository, &repository.first_root()?, before)?;
+    // It came when what was published was still valid.
+    set(&tester.now, valid.min(repository.now()));
+    if tester.client.refresh().await.is_err() {
+        // Then there is no client that knows it.
+        return Ok(true);
+    }
+    set(&tester.now, now);
+    set(&tester.staged, after.clone());
+    let expired = now > valid;
+    let who =
+        if expired { "a client whose cache has expired" } else { "a client of the state published before" };
+    tester.refresh(who).await?;
+    Ok(expired)
+}
+
+/// Clients that were given any of the roots there ever were.
+async fn old_roots(repository: &Repository, view: &View, after: &Files) -> Result<(), Error> {
+    for version in 2..=view.trusted().root().header.version {
+        let path = format!("metadata/{version}.root.json");
+        let root = match after.get(&path) {
+            Some(bytes) => Some(bytes.clone()),
+            None => block_in_place(|| repository.storage().read(&path, METADATA_LIMIT))?,
+        };
+        let missing =
+            || Error::Published(tuf_core::ErrorKind::Missing(format!("{version}.root.json")).into());
+        let root: Arc<[u8]> = root.ok_or_else(missing)?.into();
+        let tester = Tester::new(repository, &root, after.clone())?;
+        tester.refresh(&format!("a client that was given root {version}")).await?;
+    }
+    Ok(())
+}
+
+/// Every role that was signed loads, on the word of its delegator. Reads no role that was not signed, but for those on the
+/// way to it.
+async fn check_roles(view: &View, commit: &Commit) -> Result<(), tuf_client::Error> {
+    let mut staged: BTreeSet<&str> =
+        commit.files.iter().filter_map(|file| file.path.strip_prefix("metadata/")).collect();
+    let name = |role: &RoleName| Some(role.file_name(Some(view.trusted().meta(role).ok()?.version)));
+    // Loaded by every client.
+    let set = view.trusted();
+    let snapshot = tuf_core::TopLevel::Snapshot.role();
+    staged.remove(&*snapshot.file_name(Some(set.snapshot().header.version)));
+    let targets = set.targets();
+    staged.remove(&*targets.role_name().file_name(Some(targets.header.version)));
+
+    let mut delegators: VecDeque<Trusted<Targets>> = VecDeque::from([targets.clone()]);
+    let mut on_the_way: VecDeque<(Trusted<Targets>, RoleName)> = VecDeque::new();
+    let mut seen = BTreeSet::new();
+    while !staged.is_empty() {
+        let Some(delegator) = delegators.pop_front() else {
+            // None that is known delegates to it: one level further down.
+            let Some((delegator, role)) = on_the_way.pop_front() else { break };
+            delegators.push_back(view.role(&delegator, &role).await?);
+            continue;
+        };
+        let roles = delegator.delegations.as_ref().map(tuf_core::Delegations::role_names).unwrap_or_default();
+        for role in roles {
+            let Some(file) = name(&role).filter(|_| seen.insert(role.clone())) else { continue };
+            if staged.remove(&*file) {
+                delegators.push_back(view.role(&delegator, &role).await?);
+            } else {
+                on_the_way.push_back((delegator.clone(), role));
+            }
+        }
+    }
+    match staged.first() {
+        None => Ok(()),
+        Some(left) => Err(tuf_core::Error::from(tuf_core::ErrorKind::Missing((*left).to_owned())).into()),
+    }
 }
 
 async fn check_targets(
     repository: &Repository,
+    options: &Options,
     view: &View,
-    staged: &Staged,
     changes: &Changes,
 ) -> Result<(), Error> {
-    let stage = "by a new client";
-    let failed = |source| Error::Check { stage, source: Box::new(source) };
-    // Without changes, roles were signed again: each must still load.
-    if changes.is_empty() && staged.files.len() > 1 {
-        view.roles().await.map_err(failed)?;
-    }
+    let mut targets = Vec::new();
     for (path, file) in changes.iter() {
         let Some(file) = file else { continue };
-        let target = view.require(path).await.map_err(failed)?;
-        let stored = Repository::target(&view.wanted(&target).path);
-        // Bytes were hashed when they were put in place; here they must be there.
-        let found = tokio::task::block_in_place(|| repository.storage().length(&stored))?;
-        if target.file != *file || found != Some(file.length) {
-            let found = found.map_or_else(|| "none".to_owned(), |length| format!("{length} bytes"));
-            return Err(Error::StagedFile { path: path.to_string(), stored, expected: file.length, found });
+        let target = view.require(path).await.map_err(|error| failed("a new client", error))?;
+        if target.file != *file {
+            return Err(Error::StagedFile {
+                path: path.to_string(),
+                place: format!("role {}", target.role),
+                expected: format!("{} bytes with {:?}", file.length, file.hashes),
+                found: format!("{} bytes with {:?}", target.file.length, target.file.hashes),
+            });
         }
+        let place = format!("targets/{}", view.wanted(&target).path);
+        targets.push((target, place));
+    }
+    let storage = &**repository.storage();
+    block_in_place(|| {
+        // A disk has nothing to wait for.
+        let share = if storage.local().is_some() { targets.len() } else { targets.len().div_ceil(PARALLEL) };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = targets
+                .chunks(share.max(1))
+                .map(|part| {
+                    scope.spawn(move || {
+                        part.iter().try_for_each(|(target, place)| look(storage, options, target, place))
+                    })
+                })
+                .collect();
+            workers
+                .into_iter()
+                .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    })
+}
+
+/// The file of a target is there, and as long as was signed. Its bytes were hashed when they were put in place; they are
+/// read again if that is asked for.
+fn look(storage: &dyn Storage, options: &Options, target: &Target, place: &str) -> Result<(), Error> {
+    let refused = |expected: String, found: String| Error::StagedFile {
+        path: target.path.to_string(),
+        place: format!("{}/{place}", storage.url().trim_end_matches('/')),
+        expected,
+        found,
+    };
+    let expected = target.file.length;
+    match storage.length(place)? {
+        Some(found) if found == expected => {}
+        Some(found) => return Err(refused(format!("{expected} bytes"), format!("{found} bytes"))),
+        None => return Err(refused(format!("{expected} bytes"), "no file".to_owned())),
+    }
+    if options.verify
+        && let Err(error) = read_all(storage, target, place)?
+    {
+        return Err(refused(
+            format!("{expected} bytes with {:?}", target.file.hashes),
+            tuf_client::chain(&error),
+        ));
     }
     Ok(())
+}
+
+fn read_all(
+    storage: &dyn Storage,
+    target: &Target,
+    place: &str,
+) -> Result<Result<(), tuf_core::Error>, Error> {
+    let mut checker = match Checker::new(&target.file.hashes, Some(target.file.length)) {
+        Ok(checker) => checker,
+        Err(error) => return Ok(Err(error)),
+    };
+    let Some(directory) = storage.local() else {
+        let bytes = storage.read(place, target.file.length)?.unwrap_or_default();
+        return Ok(checker.update(&bytes).and_then(|()| checker.finish()));
+    };
+    let path = directory.join(place);
+    let io = |source| StorageError::Io { action: "read", path: path.clone(), source };
+    let mut file = std::fs::File::open(&path).map_err(io)?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = file.read(&mut buffer).map_err(io)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        if let Err(error) = checker.update(bytes) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(checker.finish())
 }

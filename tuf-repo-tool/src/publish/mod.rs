@@ -1,28 +1,49 @@
-//! Publishing is one transaction (design: immutable files first, the timestamp last).
+//! Publishing is one transaction (design: immutable files first, the timestamp last). `specs/publishing.md` has all of it.
 //!
 //! 1. What changed is signed: hash bins, then the snapshot, then the timestamp.
-//! 2. Versioned files are written, never over an existing one. No client looks at them yet.
-//! 3. A real client runs the whole workflow on the staged state, once as a new client and once as one that
+//! 2. The journal on this machine is told what will be written.
+//! 3. Versioned files are written, never over an existing one. No client looks at them yet.
+//! 4. A real client runs the whole workflow on the staged state, once as a new client and once as one that
 //!    knows the state published before.
-//! 4. `timestamp.json` is replaced: that is the publish.
+//! 5. `timestamp.json` is replaced, if it still is the one that all this was built on: that is the publish.
 //!
 //! Killed anywhere, the old state or the new one is published, never a mix. Versioned files that no
-//! timestamp ever reached are left alone: the next publish skips their versions.
+//! timestamp ever reached are completed from the journal, or left alone: then their versions are skipped.
 
 mod changes;
 mod check;
 mod commit;
+mod journal;
+mod lease;
+mod read_back;
 mod root;
 mod transaction;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::block_in_place;
+
 use crate::error::Error;
 use crate::keys::Passphrases;
-use crate::repository::{Lock, Repository};
-use transaction::Transaction;
+use crate::repository::{Lock, Published, Repository};
+use crate::storage::StorageError;
+use commit::{Commit, Visible};
+use journal::Journal;
+use transaction::{Staged, Transaction};
 
 pub use changes::Changes;
+pub use lease::{LEASE, PublishLease, REQUEST_DEADLINE};
+pub use read_back::read_back;
 pub use root::{publish_first_root, renew_root};
 pub use transaction::bins_role;
+
+/// The one file that is replaced.
+const TIMESTAMP: &str = "metadata/timestamp.json";
+/// How often a publish begins anew because a version is taken: once to find out, and then for those who race.
+const SKIPS: u32 = 10;
 
 /// Which roles are signed again although nothing in them changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +68,7 @@ pub enum Outcome {
 }
 
 /// A published state, in figures.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
     /// The version of the timestamp.
@@ -62,25 +83,154 @@ pub struct Summary {
     pub removed: usize,
 }
 
+/// Which clients try the staged state before it is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Check {
+    /// A new one.
+    Fresh,
+    /// A new one, and one that knows the state published before.
+    #[default]
+    Default,
+    /// Also one for every root there ever was, and one whose cache has expired.
+    All,
+}
+
+/// How to publish.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Which clients try the staged state.
+    pub check: Check,
+    /// Whether the files of targets that are set are read again, every byte; else only their length is looked at.
+    pub verify: bool,
+    /// How often to begin anew when another publisher was faster.
+    pub retry: u32,
+    /// What excludes other publishers where the storage cannot.
+    pub lease: Option<Arc<dyn PublishLease>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { check: Check::Default, verify: false, retry: 3, lease: None }
+    }
+}
+
 /// Publishes changes, and what is due.
 ///
 /// # Errors
-/// Why nothing was published. [`Error::Check`] if a client would refuse the new state.
+/// Why nothing was published. [`Error::Check`] if a client would refuse the new state, [`Error::Conflict`] if other publishers
+/// were faster each time, [`Error::Unguarded`] if nothing excludes them.
 pub async fn publish(
+    repository: &Repository,
+    lock: &Lock,
+    passphrases: &mut Passphrases,
+    changes: &Changes,
+    renewal: Renewal,
+    options: &Options,
+) -> Result<Outcome, Error> {
+    let mut attempt = 0;
+    loop {
+        let result = publish_once(repository, lock, passphrases, changes, renewal, options).await;
+        if let Some(lease) = &options.lease {
+            lease.release().await?;
+        }
+        match result {
+            Err(error @ (Error::Conflict { .. } | Error::LeaseHeld { .. })) if attempt < options.retry => {
+                attempt += 1;
+                tracing::info!("{error}: beginning anew, {attempt} of {}", options.retry);
+                tokio::time::sleep(pause(attempt)).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Longer each time, and not the same for all who race.
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(u64::from(attempt.min(20)) * (50 + u64::from(std::process::id() % 50)))
+}
+
+async fn publish_once(
     repository: &Repository,
     _lock: &Lock,
     passphrases: &mut Passphrases,
     changes: &Changes,
     renewal: Renewal,
+    options: &Options,
 ) -> Result<Outcome, Error> {
-    let published = repository.published()?;
-    let staged = tokio::task::block_in_place(|| {
-        let mut transaction = Transaction::new(repository, published.as_ref(), passphrases);
-        transaction.sign_all(changes, renewal)
-    })?;
-    let Some(staged) = staged else { return Ok(Outcome::Nothing) };
-    commit::commit(repository, &staged, published.as_ref(), changes).await?;
-    Ok(Outcome::Published(staged.summary))
+    let storage = &**repository.storage();
+    if let Some(lease) = block_in_place(|| commit::guard(storage, options))? {
+        lease::settle(storage, lease).await?;
+    }
+    let asked = journal::fingerprint(&(&repository.config, changes, renewal));
+    let mut published = block_in_place(|| repository.published())?;
+    let completed = complete(repository, options, published.as_ref(), changes, &asked).await?;
+    if completed.is_some() {
+        published = block_in_place(|| repository.published())?;
+    }
+    let mut taken = BTreeSet::new();
+    for _ in 0..SKIPS {
+        let staged = block_in_place(|| {
+            Transaction::new(repository, published.as_ref(), passphrases, &taken).sign_all(changes, renewal)
+        })?;
+        let Some(staged) = staged else {
+            return Ok(completed.map_or(Outcome::Nothing, Outcome::Published));
+        };
+        let step = staged.into_commit(published.as_ref());
+        match commit::commit(repository, options, published.as_ref(), changes, &asked, &step).await {
+            Ok(()) => return Ok(Outcome::Published(step.summary)),
+            // A leftover of a dead publisher, or the work of one that is alive and on this way too.
+            Err(Error::Storage(StorageError::Exists { .. })) => {
+                let found = block_in_place(|| commit::timestamp(storage))?;
+                if found != step.expected {
+                    return Err(commit::conflict(step.expected.as_deref(), found.as_deref()));
+                }
+                let listed = block_in_place(|| storage.list("metadata"))?;
+                taken = listed.into_iter().map(|file| file.path).collect();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::Unsettled { storage: storage.url() })
+}
+
+impl Staged {
+    fn into_commit(self, published: Option<&Published>) -> Commit {
+        Commit {
+            files: self.files,
+            visible: Visible { roots: Vec::new(), timestamp: Some(self.timestamp) },
+            expected: published.map(|published| published.set().timestamp().bytes().to_vec()),
+            summary: self.summary,
+        }
+    }
+}
+
+/// Finishes what a dead publisher began, byte for byte, if it is just what is asked for now and nothing else was published
+/// since. Else its entry is closed, and the versions it took are skipped.
+async fn complete(
+    repository: &Repository,
+    options: &Options,
+    published: Option<&Published>,
+    changes: &Changes,
+    asked: &str,
+) -> Result<Option<Summary>, Error> {
+    let journal = Journal::of(repository);
+    let expected = published.map(|published| &**published.set().timestamp().bytes());
+    let entry = block_in_place(|| journal.read(expected))?;
+    let Some(entry) = entry.filter(|entry| entry.asked == asked) else {
+        journal.close()?;
+        return Ok(None);
+    };
+    match commit::commit(repository, options, published, changes, asked, &entry.commit).await {
+        Ok(()) => {
+            tracing::info!("finished what a publisher that died had begun");
+            Ok(Some(entry.commit.summary))
+        }
+        // It is too old by now, or its versions are not its own.
+        Err(Error::Check { .. } | Error::Storage(StorageError::Exists { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! What a publish leaves on disk: names, versions, pointers, and nothing rewritten (spec 6, PEP 458).
 
+mod faults;
+mod sweep;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 use tuf_core::{Hashes, TargetFile, TargetPath};
 
-use super::{Changes, Outcome, Renewal, publish};
+use super::{Changes, Options, Outcome, Renewal, publish};
 use crate::init::{InitOptions, Preset, init};
 use crate::keys::Passphrases;
 use crate::repository::Repository;
@@ -41,7 +44,8 @@ async fn publish_one(repository: &Repository, passphrases: &mut Passphrases, pat
     let mut changes = Changes::default();
     changes.set(path, TargetFile::new(u64::try_from(content.len()).unwrap(), hashes));
     let lock = repository.lock().unwrap();
-    let outcome = publish(repository, &lock, passphrases, &changes, Renewal::None).await.unwrap();
+    let outcome =
+        publish(repository, &lock, passphrases, &changes, Renewal::None, &Options::default()).await.unwrap();
     assert!(matches!(outcome, Outcome::Published(_)));
 }
 

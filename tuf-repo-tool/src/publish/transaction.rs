@@ -36,6 +36,8 @@ pub(super) struct Transaction<'a> {
     snapshot: Snapshot,
     snapshot_changed: bool,
     summary: Summary,
+    /// Paths of metadata files that are there although they are not published.
+    taken: &'a BTreeSet<String>,
 }
 
 impl<'a> Transaction<'a> {
@@ -43,6 +45,7 @@ impl<'a> Transaction<'a> {
         repository: &'a Repository,
         published: Option<&'a Published>,
         passphrases: &'a mut Passphrases,
+        taken: &'a BTreeSet<String>,
     ) -> Self {
         let now = repository.now();
         Self {
@@ -55,6 +58,7 @@ impl<'a> Transaction<'a> {
                 .map_or_else(|| Snapshot::new(now), |published| published.set().snapshot().value().clone()),
             snapshot_changed: published.is_none(),
             summary: Summary::default(),
+            taken,
         }
     }
 
@@ -94,19 +98,17 @@ impl<'a> Transaction<'a> {
         Ok(self.now + period - spread)
     }
 
-    /// The first version from `version` on under which no file was ever written.
-    fn free_version(&self, role: &RoleName, mut version: u64) -> Result<u64, Error> {
-        let path = |version| Repository::metadata_path(&role.file_name(Some(version)));
-        while self.repository.storage().length(&path(version))?.is_some() {
-            version += 1;
-        }
-        Ok(version)
+    /// The first version from `version` on that is not known to be taken.
+    fn free_version(&self, role: &RoleName, version: u64) -> u64 {
+        let is_free =
+            |version: &u64| !self.taken.contains(&Repository::metadata_path(&role.file_name(Some(*version))));
+        (version..).find(is_free).unwrap_or(version)
     }
 
     /// Gives a role its version and expiry, signs it, and lists it in the snapshot.
     fn sign_targets(&mut self, role: &RoleName, kind: RoleKind, mut value: Targets) -> Result<(), Error> {
         let before = self.snapshot.role(role).map_or(0, |meta| meta.version);
-        value.header.version = self.free_version(role, before + 1)?;
+        value.header.version = self.free_version(role, before + 1);
         value.header.expires = self.expires(kind, role)?;
         let version = value.header.version;
         let bytes = self.signers.sign(value, kind)?;
@@ -234,7 +236,7 @@ impl<'a> Transaction<'a> {
         }
         let role = TopLevel::Snapshot.role();
         let before = self.published.map_or(0, |published| published.set().snapshot().header.version);
-        self.snapshot.header.version = self.free_version(&role, before + 1)?;
+        self.snapshot.header.version = self.free_version(&role, before + 1);
         self.snapshot.header.expires = self.expires(RoleKind::Snapshot, &role)?;
         self.snapshot_changed = true;
         let bytes = self.signers.sign(self.snapshot.clone(), RoleKind::Snapshot)?;

@@ -8,8 +8,8 @@ use tuf_client::durable::{DurableError, LockError};
 use crate::detached::DetachedError;
 use crate::keys::KeyError;
 use crate::mirror::UpstreamError;
-use crate::storage::StorageError;
 use crate::state::StateError;
+use crate::storage::StorageError;
 
 /// Why a command on a repository failed.
 #[derive(Debug, thiserror::Error)]

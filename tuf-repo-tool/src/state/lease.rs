@@ -121,26 +121,26 @@ impl Lease {
             "update tuf_lease set expires = {} + $3 where repository = $1 and fence = $2 and expires > 0 returning fence",
             self.state.dialect.now()
         );
-        self.guarded(&renew, milliseconds(duration)).await?;
+        self.guarded(&renew, milliseconds(duration), None).await?;
         self.until = until;
         Ok(())
     }
 
-    /// Says that this publisher is about to put the timestamp of this version in place. Refused if the lease is not
+    /// Says that this publisher is about to put this timestamp in place, of this version. Refused if the lease is not
     /// this publisher's any more, or if a version as high was announced already: then another publisher's timestamp is
     /// or will be there.
     ///
     /// # Errors
     /// [`StateError::Lost`]; those of the database.
-    pub async fn announce(&self, version: u64) -> Result<(), StateError> {
+    pub async fn announce(&self, version: u64, timestamp: &str) -> Result<(), StateError> {
         let announce = format!(
-            "update tuf_lease set announced = $3
+            "update tuf_lease set announced = $3, timestamp = $4
              where repository = $1 and fence = $2 and expires > {} and announced < $3 returning fence",
             self.state.dialect.now()
         );
         // Versions beyond this do not fit into the database; no publisher gets there.
         let version = i64::try_from(version).unwrap_or(i64::MAX);
-        self.guarded(&announce, version).await
+        self.guarded(&announce, version, Some(timestamp)).await
     }
 
     /// Gives the lease back, so that the next publisher need not wait. One that was lost stays lost.
@@ -154,14 +154,14 @@ impl Lease {
     }
 
     /// Runs an update that must find the row with this fence.
-    async fn guarded(&self, update: &str, value: i64) -> Result<(), StateError> {
-        let updated = sqlx::query(AssertSqlSafe(update.to_owned()))
-            .bind(self.state.repository)
-            .bind(self.fence)
-            .bind(value)
-            .fetch_optional(&self.state.pool)
-            .await
-            .map_err(|error| self.state.failed(error))?;
+    async fn guarded(&self, update: &str, value: i64, text: Option<&str>) -> Result<(), StateError> {
+        let update = sqlx::query(AssertSqlSafe(update.to_owned()));
+        let mut update = update.bind(self.state.repository).bind(self.fence).bind(value);
+        if let Some(text) = text {
+            update = update.bind(text);
+        }
+        let updated =
+            update.fetch_optional(&self.state.pool).await.map_err(|error| self.state.failed(error))?;
         if updated.is_some() {
             return Ok(());
         }
@@ -171,7 +171,8 @@ impl Lease {
         } else if left <= 0 {
             "it ran out".to_owned()
         } else {
-            format!("timestamp {} was announced under it already", self.state.announced().await?)
+            let announced = self.state.announced().await?.map_or(0, |(version, _)| version);
+            format!("timestamp {announced} was announced already")
         };
         Err(StateError::Lost { fence: self.fence(), reason })
     }
@@ -189,18 +190,20 @@ async fn row(state: &State) -> Result<(String, i64, i64), StateError> {
 }
 
 impl State {
-    /// The highest version of the timestamp that a publisher announced ([`Lease::announce`]); 0 before the first. A
-    /// published timestamp that is older was put in place by a publisher that had lost its lease.
+    /// The newest timestamp that a publisher announced ([`Lease::announce`]), with its version; `None` before the first.
+    /// A published timestamp that is older was put in place by a publisher that had lost its lease.
     ///
     /// # Errors
     /// [`StateError`].
-    pub async fn announced(&self) -> Result<u64, StateError> {
+    pub async fn announced(&self) -> Result<Option<(u64, String)>, StateError> {
         let read = async {
-            let select = "select announced from tuf_lease where repository = $1";
+            let select =
+                "select announced, timestamp from tuf_lease where repository = $1 and timestamp is not null";
             let found = sqlx::query(select).bind(self.repository).fetch_optional(&self.pool).await?;
-            found.map_or(Ok(0), |row| row.try_get("announced"))
+            found.map(|row| Ok((row.try_get("announced")?, row.try_get("timestamp")?))).transpose()
         };
-        read.await.map(unsigned).map_err(|error| self.failed(error))
+        let announced: Option<(i64, String)> = read.await.map_err(|error| self.failed(error))?;
+        Ok(announced.map(|(version, timestamp)| (unsigned(version), timestamp)))
     }
 }
 

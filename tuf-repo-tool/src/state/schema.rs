@@ -107,7 +107,8 @@ fn schema_2(dialect: Dialect) -> String {
              primary key (repository, project));
          create table tuf_lease (
              repository bigint primary key references tuf_repository (id),
-             fence bigint not null, holder text not null, expires bigint not null, announced bigint not null);"
+             fence bigint not null, holder text not null, expires bigint not null,
+             announced bigint not null, timestamp text);"
     )
 }
 

@@ -88,7 +88,7 @@ async fn an_empty_state_has_nothing(state: &State) {
     assert!(staged(state).await.is_empty(), "nothing is staged");
     assert!(state.edits().await.expect("edits are read").is_empty(), "there are no edits");
     assert_eq!(state.seen_page("six").await.expect("a page is looked up"), None);
-    assert_eq!(state.announced().await.expect("the version is read"), 0);
+    assert_eq!(state.announced().await.expect("it is read"), None);
     state.unstage(&[&path("a")]).await.expect("what is not staged is unstaged");
     stage(state, []).await;
     assert!(staged(state).await.is_empty(), "no changes are staged");
@@ -280,30 +280,30 @@ async fn a_lease_that_ran_out_is_taken_over(state: &State, other: &State) {
     let fence = stale.fence();
     tokio::time::sleep(2 * SHORT).await;
     assert_eq!(stale.remaining(), Duration::ZERO, "its holder knows that it ran out");
-    assert!(is_lost(stale.announce(1).await), "what ran out guards nothing");
+    assert!(is_lost(stale.announce(1, "{}").await), "what ran out guards nothing");
     stale.renew(SHORT).await.expect("as long as nobody took it, it can be renewed");
     tokio::time::sleep(2 * SHORT).await;
     let lease = Lease::acquire(other, "awake", LONG).await.expect("a lease that ran out is free");
     assert!(lease.fence() > fence, "the fence rises");
     let refused = stale.renew(LONG).await.expect_err("a stale fence is refused");
     assert!(refused.to_string().contains("awake"), "who took it is named: {refused}");
-    assert!(is_lost(stale.announce(7).await), "a stale fence announces nothing");
-    assert_eq!(state.announced().await.expect("the version is read"), 0);
+    assert!(is_lost(stale.announce(7, "{}").await), "a stale fence announces nothing");
+    assert_eq!(state.announced().await.expect("it is read"), None);
     stale.release().await.expect("a stale lease is given up");
-    lease.announce(1).await.expect("which does not release the one who took it");
+    lease.announce(1, "{}").await.expect("which does not release the one who took it");
 }
 
 async fn announced_versions_only_rise(state: &State, other: &State) {
     let lease = Lease::acquire(state, "first", LONG).await.expect("a lease is taken");
-    lease.announce(5).await.expect("a version is announced");
+    lease.announce(5, "{}").await.expect("a version is announced");
     for version in [0, 4, 5] {
-        assert!(is_lost(lease.announce(version).await), "version {version} after 5");
+        assert!(is_lost(lease.announce(version, "{}").await), "version {version} after 5");
     }
     lease.release().await.expect("a lease is released");
     let lease = Lease::acquire(other, "second", LONG).await.expect("a lease is taken");
-    assert!(is_lost(lease.announce(5).await), "another publisher announced it");
-    lease.announce(6).await.expect("the next version is announced");
-    assert_eq!(state.announced().await.expect("the version is read"), 6);
+    assert!(is_lost(lease.announce(5, "{}").await), "another publisher announced it");
+    lease.announce(6, "{}").await.expect("the next version is announced");
+    assert_eq!(state.announced().await.expect("it is read"), Some((6, "{}".to_owned())));
 }
 
 async fn of_racing_publishers_one_wins(open: &impl AsyncFn(&str) -> State) {

@@ -141,6 +141,22 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<Created, DurableError
     create_with(path, bytes, Access::Private)
 }
 
+/// Gives a file a second name on the same file system, durably, never replacing anything; its bytes are synced first.
+///
+/// # Errors
+/// Also where the file system knows no second names, or the file is on another one.
+pub fn link_new(file: &Path, path: &Path) -> Result<Created, DurableError> {
+    let directory = parent(path);
+    create_dirs(directory, Access::Shared)?;
+    let opened = File::open(file).context("open", file)?;
+    ops::sync_file(&opened, file).context("sync", file)?;
+    let second =
+        tempfile::Builder::new().prefix(TEMPORARY).make_in(directory, |name| fs::hard_link(file, name));
+    let created = persist_new(second.context("link", path)?.into_temp_path(), path)?;
+    sync_dir(directory)?;
+    Ok(created)
+}
+
 fn create_with(path: &Path, bytes: &[u8], access: Access) -> Result<Created, DurableError> {
     let mut placed = Placed::create(path, access)?;
     placed.append(bytes)?;

@@ -48,6 +48,24 @@ fn create_never_replaces_and_tells_same_from_different() {
 }
 
 #[test]
+fn a_second_name_never_replaces() {
+    let dir = dir();
+    let path = |name: &str| dir.path().join(name);
+    write_atomic(&path("file"), b"bytes").unwrap();
+    assert_eq!(link_new(&path("file"), &path("a/second")).unwrap(), Created::New);
+    assert_eq!(link_new(&path("file"), &path("a/second")).unwrap(), Created::Same);
+    write_atomic(&path("taken"), b"other").unwrap();
+    assert_eq!(link_new(&path("file"), &path("taken")).unwrap(), Created::Different);
+    assert_eq!(fs::read(path("a/second")).unwrap(), b"bytes");
+    assert_eq!(fs::read(path("taken")).unwrap(), b"other");
+    assert_eq!(link_new(&path("none"), &path("b")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        (names(dir.path()), names(&path("a"))),
+        (vec!["a".into(), "file".into(), "taken".into()], vec!["second".into()])
+    );
+}
+
+#[test]
 fn of_racing_creators_exactly_one_wins() {
     let dir = dir();
     let path = dir.path().join("file");

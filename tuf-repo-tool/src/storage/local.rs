@@ -37,6 +37,16 @@ impl LocalStorage {
         StorageError::Exists { storage: self.url(), path: path.to_owned() }
     }
 
+    /// Whether a published file may be a second name of this one: it is a working file of this program, which nobody changes, and
+    /// everybody may read it. Any other shares neither its bytes nor its permissions.
+    fn may_share(&self, local: &Path, file: &File) -> bool {
+        let is_ours = match (local.canonicalize(), self.state.canonicalize()) {
+            (Ok(local), Ok(state)) => local.starts_with(state),
+            _ => false,
+        };
+        is_ours && is_readable(file)
+    }
+
     /// The path below the root that an error of a batch is about.
     fn created(&self, error: DurableError) -> StorageError {
         match error.path().strip_prefix(&self.root).ok().and_then(Path::to_str) {
@@ -122,7 +132,13 @@ impl Storage for LocalStorage {
             Some(_) => return Err(self.exists(path)),
             None => {}
         }
-        // A link would share its bytes and its permissions with a file that somebody may still change.
+        if self.may_share(local, &file) {
+            match durable::link_new(local, &at) {
+                Ok(Created::New | Created::Same) => return Ok(()),
+                Ok(_) => return Err(self.exists(path)),
+                Err(error) => tracing::debug!(%error, "copied instead"),
+            }
+        }
         let mut placed = Placed::create(&at, Access::Shared)?;
         let mut buffer = vec![0; COPY_BUFFER];
         loop {
@@ -209,4 +225,16 @@ fn plain_length(path: &Path) -> Result<Option<u64>, StorageError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StorageError::io("look at", path, error)),
     }
+}
+
+#[cfg(unix)]
+fn is_readable(file: &File) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|found| found.permissions().mode() & 0o444 == 0o444)
+}
+
+/// Permissions are inherited from the directory, and a link would keep those of the other one.
+#[cfg(not(unix))]
+fn is_readable(_: &File) -> bool {
+    false
 }

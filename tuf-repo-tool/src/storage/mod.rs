@@ -12,6 +12,7 @@ mod headers;
 mod local;
 mod memory;
 mod object;
+mod parts;
 mod probe;
 mod s3;
 mod suite;

@@ -5,9 +5,7 @@
 //! network before the bucket needs no rules of its own.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -16,15 +14,14 @@ use data_encoding::HEXLOWER;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{
-    Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
-    PutPayload,
+    Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::headers::{Lifetime, content_type};
+use super::parts::Local;
 use super::probe::{self, Promises};
 use super::{Listed, NewFile, PROBE, Storage, StorageError, Swap, check_path, is_temporary};
 
@@ -32,19 +29,15 @@ use super::{Listed, NewFile, PROBE, Storage, StorageError, Swap, check_path, is_
 /// once, when the request is on its way, but nothing is sent any more.
 pub const SWAP_DEADLINE: Duration = Duration::from_secs(30);
 /// The longest that a request of a few kilobytes takes.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes a second that a connection must carry; what is longer has more time.
 const MIN_RATE: u64 = 32 * 1024;
 /// How often a new file is sent again after the server refused it for another writer of the same name who then failed.
 const CONFLICTS: usize = 3;
 /// Requests at a time.
 const PARALLEL: usize = 16;
-/// Parts of a large file at a time, each in memory.
-const PARALLEL_PARTS: usize = 4;
 /// The size of a part, and of what goes in one request.
-const PART: u64 = 8 << 20;
-/// How many parts a server takes.
-const MAX_PARTS: u64 = 10_000;
+pub(super) const PART: u64 = 8 << 20;
 
 /// A bucket, or what is below a prefix in it.
 pub struct ObjectStorage {
@@ -55,8 +48,8 @@ pub struct ObjectStorage {
 
 /// What goes along with each request.
 #[derive(Clone)]
-struct Inner {
-    store: Arc<dyn ObjectStore>,
+pub(super) struct Inner {
+    pub(super) store: Arc<dyn ObjectStore>,
     url: Arc<str>,
     prefix: Arc<str>,
     promises: Arc<Mutex<Option<Promises>>>,
@@ -64,7 +57,11 @@ struct Inner {
 
 impl fmt::Debug for ObjectStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ObjectStorage").field("url", &self.inner.url).finish_non_exhaustive()
+        let promises = self.inner.promises.try_lock().ok().and_then(|known| *known);
+        f.debug_struct("ObjectStorage")
+            .field("url", &self.inner.url)
+            .field("promises", &promises)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,12 +135,12 @@ impl Inner {
         }
     }
 
-    fn key(&self, path: &str) -> Result<Key, StorageError> {
+    pub(super) fn key(&self, path: &str) -> Result<Key, StorageError> {
         check_path(path)?;
         Key::parse(self.below(path)).map_err(|error| self.failed("use", path, error.to_string()))
     }
 
-    fn failed(&self, action: &'static str, path: &str, reason: String) -> StorageError {
+    pub(super) fn failed(&self, action: &'static str, path: &str, reason: String) -> StorageError {
         StorageError::Server { storage: self.url.to_string(), action, path: path.to_owned(), reason }
     }
 
@@ -160,7 +157,7 @@ impl Inner {
     }
 
     /// A request with its deadline.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         action: &'static str,
         path: &str,
@@ -211,7 +208,7 @@ impl Inner {
         }
     }
 
-    async fn length(&self, path: &str) -> Result<Option<u64>, StorageError> {
+    pub(super) async fn length(&self, path: &str) -> Result<Option<u64>, StorageError> {
         let key = self.key(path)?;
         match timeout(DEADLINE, self.store.head(&key)).await {
             Ok(Ok(found)) => Ok(Some(found.size)),
@@ -255,65 +252,6 @@ impl Inner {
             Ok(Some(_)) | Err(StorageError::TooLong { .. }) => Err(self.exists(path)),
             Err(error) => Err(error),
         }
-    }
-
-    /// A file that is too large for one request.
-    async fn place_parts(&self, path: &str, mut file: Local) -> Result<(), StorageError> {
-        let key = self.key(path)?;
-        let attributes =
-            PutMultipartOptions { attributes: attributes(path), ..PutMultipartOptions::default() };
-        let begin = self.store.put_multipart_opts(&key, attributes);
-        let mut upload = self.within("write", path, DEADLINE, begin).await?;
-        let written = self.write_parts(path, &mut file, &mut *upload).await;
-        let done = match written {
-            Ok(()) => self.within("write", path, deadline(file.length), upload.complete()).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = done {
-            // Parts of an upload that never ends cost space that no listing shows.
-            if let Err(abort) = self.within("take back", path, DEADLINE, upload.abort()).await {
-                tracing::warn!(%abort, "parts of a broken upload stay behind");
-            }
-            return Err(error);
-        }
-        match self.length(path).await? {
-            Some(length) if length == file.length => Ok(()),
-            found => Err(self.failed(
-                "write",
-                path,
-                format!("{} bytes were sent, then found: {found:?}", file.length),
-            )),
-        }
-    }
-
-    async fn write_parts(
-        &self,
-        path: &str,
-        file: &mut Local,
-        upload: &mut dyn object_store::MultipartUpload,
-    ) -> Result<(), StorageError> {
-        let part = PART.max(file.length.div_ceil(MAX_PARTS));
-        let mut sent = JoinSet::new();
-        let mut rest = file.length;
-        let joined = |joined: Option<Result<Result<(), StorageError>, tokio::task::JoinError>>| match joined {
-            Some(Ok(result)) => result,
-            Some(Err(error)) => Err(self.failed("write", path, error.to_string())),
-            None => Ok(()),
-        };
-        while rest > 0 {
-            if sent.len() >= PARALLEL_PARTS {
-                joined(sent.join_next().await)?;
-            }
-            let bytes = file.read(part.min(rest))?;
-            rest = rest.saturating_sub(as_u64(bytes.len()));
-            let (inner, path, put) =
-                (self.clone(), path.to_owned(), upload.put_part(PutPayload::from(bytes)));
-            sent.spawn(async move { inner.within("write", &path, deadline(part), put).await });
-        }
-        while !sent.is_empty() {
-            joined(sent.join_next().await)?;
-        }
-        file.ended()
     }
 
     async fn swap(
@@ -487,46 +425,7 @@ impl Storage for ObjectStorage {
     }
 }
 
-/// A local file that is read while it is sent.
-struct Local {
-    file: File,
-    path: PathBuf,
-    length: u64,
-}
-
-impl Local {
-    fn open(path: &Path) -> Result<Self, StorageError> {
-        let failed = |source| StorageError::io("read", path, source);
-        let file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        Ok(Self { file, path: path.to_owned(), length })
-    }
-
-    /// The next `count` bytes.
-    fn read(&mut self, count: u64) -> Result<Vec<u8>, StorageError> {
-        let mut bytes = Vec::new();
-        match (&mut self.file).take(count).read_to_end(&mut bytes) {
-            Ok(_) if as_u64(bytes.len()) == count => Ok(bytes),
-            Ok(_) => Err(self.changed("it became shorter while it was read")),
-            Err(source) => Err(StorageError::io("read", &self.path, source)),
-        }
-    }
-
-    /// All of it was read.
-    fn ended(&mut self) -> Result<(), StorageError> {
-        match self.file.read(&mut [0]) {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(self.changed("it became longer while it was read")),
-            Err(source) => Err(StorageError::io("read", &self.path, source)),
-        }
-    }
-
-    fn changed(&self, how: &'static str) -> StorageError {
-        StorageError::io("read", &self.path, io::Error::other(how))
-    }
-}
-
-fn attributes(path: &str) -> Attributes {
+pub(super) fn attributes(path: &str) -> Attributes {
     let segments: Vec<&str> = path.split('/').collect();
     Attributes::from_iter([
         (Attribute::CacheControl, Lifetime::of(&segments).cache_control()),
@@ -548,10 +447,10 @@ fn is_refused(error: &Error) -> bool {
     matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. })
 }
 
-fn deadline(length: u64) -> Duration {
+pub(super) fn deadline(length: u64) -> Duration {
     DEADLINE + Duration::from_secs(length / MIN_RATE)
 }
 
-fn as_u64(length: usize) -> u64 {
+pub(super) fn as_u64(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }

@@ -290,6 +290,7 @@ mon max pg per osd = 1000
 public network = 127.0.0.0/8
 cluster network = 127.0.0.0/8
 [mon.a]
+mon cluster log file = default={at}/log/cluster.log
 mon data = {at}/mon
 public addr = 127.0.0.1
 [mgr.x]

@@ -214,13 +214,6 @@ impl Placed {
         self.temporary.path()
     }
 
-    /// Another final name on the same file system: for files whose name is their hash.
-    pub fn renamed(mut self, destination: &Path) -> Result<Self, DurableError> {
-        create_dirs(parent(destination), Access::Shared)?;
-        destination.clone_into(&mut self.destination);
-        Ok(self)
-    }
-
     /// Gives the file its final name without syncing it, replacing what had it: for what is verified whenever it is read.
     pub fn finish_unsynced(self) -> Result<(), DurableError> {
         let (pending, destination) = self.into_pending();

@@ -94,15 +94,12 @@ impl Repository {
         format!("targets/{remote}")
     }
 
-    /// A file in the making, for [`Storage::take`]: on the file system of the published ones, if they are on this machine.
+    /// A file in the making, for [`Storage::place`], which need not copy it if the storage is on the same file system.
     ///
     /// # Errors
     /// [`Error::File`].
     pub fn incoming(&self) -> Result<Placed, Error> {
-        Ok(match self.storage.local() {
-            Some(root) => Placed::create(&root.join("targets").join("incoming"), Access::Shared)?,
-            None => Placed::create(&self.state().join("incoming"), Access::Private)?,
-        })
+        Ok(Placed::create(&self.state().join("incoming/file"), Access::Shared)?)
     }
 
     /// The directory that published files are in, if they are on this machine.

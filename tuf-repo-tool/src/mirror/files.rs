@@ -182,7 +182,7 @@ impl Files<'_> {
         }
         let path = upstream_path(url, &file.filename).unwrap_or_else(|| own_path(&sha256, &file.filename));
         let size = placed.written();
-        self.place(placed, &path, sha256)?;
+        self.place(&placed, &path, sha256)?;
         progress(Event::Fetched(file.filename.clone()));
         Ok(Fetched { signed: SignedFile::new(path, sha256, size), metadata: None, new: true, note: None })
     }
@@ -196,7 +196,7 @@ impl Files<'_> {
     }
 
     /// Gives verified bytes their name, and in layout pep458 the plain name too.
-    fn place(self, placed: Placed, path: &str, sha256: [u8; 32]) -> Result<(), Error> {
+    fn place(self, placed: &Placed, path: &str, sha256: [u8; 32]) -> Result<(), Error> {
         let stored = self.stored(path, sha256)?;
         let storage = self.repository.storage();
         block_in_place(|| {
@@ -204,7 +204,7 @@ impl Files<'_> {
             if storage.length(&stored)?.is_some() {
                 storage.remove(std::slice::from_ref(&stored))?;
             }
-            storage.take(&stored, placed)
+            storage.place(&stored, placed.path())
         })?;
         self.link(path, sha256)
     }

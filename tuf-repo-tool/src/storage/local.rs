@@ -153,20 +153,6 @@ impl Storage for LocalStorage {
         }
     }
 
-    /// Nothing is copied: the file was made on the same file system.
-    fn take(&self, path: &str, placed: Placed) -> Result<(), StorageError> {
-        let at = self.at(path)?;
-        match plain_length(&at)? {
-            Some(found) if found == placed.written() => return Ok(()),
-            Some(_) => return Err(self.exists(path)),
-            None => {}
-        }
-        match placed.renamed(&at)?.finish_new()? {
-            Created::New | Created::Same => Ok(()),
-            _ => Err(self.exists(path)),
-        }
-    }
-
     fn swap(&self, path: &str, expected: Option<&[u8]>, bytes: &[u8]) -> Result<(), StorageError> {
         let at = self.at(path)?;
         durable::create_dirs(&self.state, Access::Private)?;

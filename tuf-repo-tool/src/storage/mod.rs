@@ -22,7 +22,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tuf_client::durable::Placed;
 use tuf_client::env;
 
 pub use error::StorageError;
@@ -62,14 +61,6 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StorageError::Exists`] if one of another length is there, which stays; and whatever keeps it from being written.
     fn place(&self, path: &str, local: &Path) -> Result<(), StorageError>;
-
-    /// As [`Storage::place`], of a file in the making that is not needed any more.
-    ///
-    /// # Errors
-    /// As [`Storage::place`].
-    fn take(&self, path: &str, placed: Placed) -> Result<(), StorageError> {
-        self.place(path, placed.path())
-    }
 
     /// Replaces a file that still has exactly the bytes `expected` (`None`: that is not there), durable on return.
     ///

@@ -71,7 +71,8 @@ fn a_killed_sync_is_gone_on_with() {
         let mut child = start(&mut sandbox.tuf_repo_command(&["mirror", "sync", "--upstream", &url]));
         wait_until("one file is there and one is half there", || {
             let files = sandbox.tree(&sandbox.public("targets"));
-            files.iter().any(|file| file.contains(".tmp-"))
+            let incoming = sandbox.tree(&sandbox.repo().join("state"));
+            incoming.iter().any(|file| file.contains(".tmp-"))
                 && files.iter().any(|file| file.ends_with("/demo-1.1.tar.gz"))
         });
         signal(&child, how);

@@ -74,7 +74,7 @@ fn a_connection_that_is_cut_off_leaves_all_or_nothing() {
         assert_eq!(staged(&state).await, ["before"], "the next query has a new connection");
         let lease = Lease::acquire(&state, "holder", Duration::from_secs(60)).await.unwrap();
         execute(&server, KILL_OTHERS).await;
-        lease.announce(1).await.unwrap();
+        lease.announce(1, "{}").await.unwrap();
     });
 }
 

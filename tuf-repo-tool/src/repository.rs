@@ -15,6 +15,7 @@ use tuf_core::{Limits, RoleKeys, RoleName, TargetFile, TargetPath, Targets, TopL
 
 use crate::config::{Config, RoleKind};
 use crate::error::Error;
+use crate::state::State;
 use crate::storage::{self, Storage};
 
 /// The largest metadata file that this program reads of its own repository, in bytes.
@@ -114,6 +115,16 @@ impl Repository {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.directory.join("state")
+    }
+
+    /// The state database, which has to be this repository's.
+    ///
+    /// # Errors
+    /// [`Error::State`], [`Error::File`].
+    pub async fn open_state(&self) -> Result<State, Error> {
+        let state = State::open(self.config.state.as_ref(), &self.state()).await?;
+        state.bind(&self.first_root()?).await?;
+        Ok(state)
     }
 
     /// Takes the right to change the repository, and clears away what a killed process left half-written.

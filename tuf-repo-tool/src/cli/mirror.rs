@@ -9,7 +9,7 @@ use tuf_repo_tool::{Error, ProjectConfig, Repository};
 use url::Url;
 
 use super::output::size;
-use super::{Failure, Output, open_state, publish};
+use super::{Failure, Output, publish};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -135,7 +135,7 @@ pub(crate) async fn run_sync(
     let upstream = upstream(given, repository, output)?;
     let lock = repository.lock()?;
     repository.reload()?;
-    let state = open_state(repository).await?;
+    let state = repository.open_state().await?;
     let progress = output.progress();
     let report = sync(repository, &lock, &state, &upstream, &|event| progress.event(event)).await;
     progress.finish();

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tuf_repo_tool::{Error, Repository, State};
+use tuf_repo_tool::{Error, Repository};
 
 pub(crate) use output::Output;
 
@@ -134,11 +134,4 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Status => status::run(&Repository::open(repo)?, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
-}
-
-/// The state database of a repository.
-async fn open_state(repository: &Repository) -> Result<State, Error> {
-    let state = State::open(repository.config.state.as_ref(), &repository.state()).await?;
-    state.bind(&repository.first_root()?).await?;
-    Ok(state)
 }

@@ -10,7 +10,7 @@ use tuf_repo_tool::publish::{
 use tuf_repo_tool::{Error, Lock, Repository};
 
 use super::output::size;
-use super::{Failure, Output, open_state};
+use super::{Failure, Output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -75,7 +75,8 @@ async fn publish_under(
     repository: &Repository,
     options: &Options,
 ) -> Result<(Outcome, Option<Error>), Error> {
-    let state = open_state(repository).await?;
+    let options = &options.clone().guarded(repository).await?;
+    let state = repository.open_state().await?;
     let mark = state.mark().await?;
     let changes = state.staged().await?;
     let mut passphrases = Passphrases::from_environment();
@@ -124,7 +125,7 @@ pub(crate) async fn renew_due(
     passphrases: &mut Passphrases,
 ) -> Result<(Outcome, Option<Error>), Error> {
     let lock = repository.lock()?;
-    let (nothing, options) = (Changes::default(), Options::default());
+    let (nothing, options) = (Changes::default(), Options::default().guarded(repository).await?);
     // From the root down: below an expired role, nothing could be published.
     let root = match repository.published()? {
         Some(published) => renew_root(repository, &lock, &published, passphrases).err(),

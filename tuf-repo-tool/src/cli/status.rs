@@ -5,10 +5,10 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use tuf_repo_tool::{Repository, status};
 
-use super::{Failure, Output, open_state};
+use super::{Failure, Output};
 
 pub(crate) async fn run(repository: &Repository, output: &Output) -> Result<(), Failure> {
-    let staged = open_state(repository).await?.staged().await?;
+    let staged = repository.open_state().await?.staged().await?;
     let status = status(repository, &staged)?;
     let mut table = Table::new();
     table.load_style(NOTHING);

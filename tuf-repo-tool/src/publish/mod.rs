@@ -17,6 +17,7 @@ mod journal;
 mod lease;
 mod read_back;
 mod root;
+mod state_lease;
 mod transaction;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ use crate::repository::{Lock, Published, Repository};
 use crate::storage::StorageError;
 use commit::{Commit, Visible};
 use journal::Journal;
+use state_lease::StateLease;
 use transaction::{Staged, Transaction};
 
 pub use changes::Changes;
@@ -113,6 +115,20 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { check: Check::Default, verify: false, retry: 3, lease: None }
+    }
+}
+
+impl Options {
+    /// With the lease of the state database, if the repository's machines share one.
+    ///
+    /// # Errors
+    /// [`Error::State`].
+    pub async fn guarded(mut self, repository: &Repository) -> Result<Self, Error> {
+        if repository.config.state.is_some() {
+            let lease = StateLease::new(repository.open_state().await?);
+            self.lease = Some(Arc::new(lease));
+        }
+        Ok(self)
     }
 }
 

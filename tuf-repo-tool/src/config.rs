@@ -1,5 +1,6 @@
 //! `tuf-repo.toml`: what a repository is to be. What it is, the published metadata says.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use tuf_client::durable;
 use tuf_client::simple::{Layout, ProjectName};
+use tuf_core::RoleName;
 
+use crate::edit::NamedBins;
 use crate::error::Error;
 use crate::keys::KeyUri;
 use crate::state::StateUrl;
@@ -38,6 +41,10 @@ pub struct Config {
     pub public_url: Option<url::Url>,
     /// Keys, thresholds and times of every role.
     pub roles: BTreeMap<RoleKind, RoleConfig>,
+    /// Keys and times of the delegated roles that this machine signs, by name; hash bins below the role `NAME`
+    /// together as `NAME-bin-n`. Who may sign for them, and how many must, the delegating role says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub delegations: BTreeMap<String, DelegationConfig>,
     /// What is mirrored.
     #[serde(default)]
     pub mirror: Mirror,
@@ -127,6 +134,42 @@ impl RoleConfig {
     }
 }
 
+/// Keys and times of a delegated role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DelegationConfig {
+    /// Where the keys are.
+    pub keys: Vec<KeyUri>,
+    /// How long a signed file is valid.
+    pub expires: Period,
+    /// After how long `renew` signs it again; absent: half of `expires`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_after: Option<Period>,
+}
+
+impl DelegationConfig {
+    /// Keys, for a role that is valid for `expires`.
+    #[must_use]
+    pub const fn new(keys: Vec<KeyUri>, expires: Period) -> Self {
+        Self { keys, expires, renew_after: None }
+    }
+
+    /// After how long the role is signed again.
+    #[must_use]
+    pub fn renew_after(&self) -> TimeDelta {
+        self.renew_after.map_or(self.expires.0 / 2, |period| period.0)
+    }
+}
+
+/// How this machine signs one role: the same for the roles of PEP 458 and for delegated ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) keys: &'a [KeyUri],
+    pub(crate) expires: TimeDelta,
+    pub(crate) renew_after: TimeDelta,
+}
+
 /// What is mirrored, and from where.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +251,17 @@ impl Config {
         if let Some((kind, role)) = self.roles.iter().find(|(_, role)| role.renew_after() >= role.expires.0) {
             return Err(format!("[roles.{kind}]: renew_after must be less than expires ({})", role.expires));
         }
+        for (name, role) in &self.delegations {
+            if role.keys.is_empty() {
+                return Err(format!("[delegations.{name:?}]: keys is empty"));
+            }
+            if role.renew_after() >= role.expires.0 {
+                return Err(format!(
+                    "[delegations.{name:?}]: renew_after must be less than expires ({})",
+                    role.expires
+                ));
+            }
+        }
         if let Some(name) = self.mirror.projects.keys().find(|name| !ProjectName::is_normalised(name)) {
             return Err(format!("[mirror.projects.{name}]: not a normalised project name"));
         }
@@ -221,6 +275,74 @@ impl Config {
     #[must_use]
     pub fn has_bins(&self) -> bool {
         self.roles.contains_key(&RoleKind::Bins)
+    }
+
+    /// How this machine signs a role; `None`: another one does.
+    pub(crate) fn terms(&self, role: &RoleName) -> Option<Terms<'_>> {
+        let section = section(role);
+        let kind = RoleKind::ALL.into_iter().find(|kind| kind.name() == section);
+        match kind {
+            Some(kind) => self.roles.get(&kind).map(|role| Terms {
+                keys: &role.keys,
+                expires: role.expires.0,
+                renew_after: role.renew_after(),
+            }),
+            None => self.delegations.get(&*section).map(|role| Terms {
+                keys: &role.keys,
+                expires: role.expires.0,
+                renew_after: role.renew_after(),
+            }),
+        }
+    }
+
+    /// How long a role is valid, and after how long it is signed again if not at half of that.
+    pub(crate) fn periods(&self, role: &RoleName) -> Option<(Period, Option<Period>)> {
+        let section = section(role);
+        match RoleKind::ALL.into_iter().find(|kind| kind.name() == section) {
+            Some(kind) => self.roles.get(&kind).map(|role| (role.expires, role.renew_after)),
+            None => self.delegations.get(&*section).map(|role| (role.expires, role.renew_after)),
+        }
+    }
+
+    /// Changes how long a role is valid, and after how long it is signed again.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the role has no section, or could not be signed like this; then nothing is changed.
+    pub fn set_periods(
+        &mut self,
+        role: &RoleName,
+        expires: Option<Period>,
+        renew_after: Option<Period>,
+    ) -> Result<(), Error> {
+        let mut changed = self.clone();
+        let section = section(role).into_owned();
+        let kind = RoleKind::ALL.into_iter().find(|kind| kind.name() == section);
+        let delegations = &mut changed.delegations;
+        let periods = match kind {
+            Some(kind) => changed.roles.get_mut(&kind).map(|role| (&mut role.expires, &mut role.renew_after)),
+            None => delegations.get_mut(&section).map(|role| (&mut role.expires, &mut role.renew_after)),
+        };
+        let refused = |reason| Error::Config { path: FILE.into(), reason };
+        let Some((valid, renewed)) = periods else {
+            return Err(refused(format!("there is no section for role {role}: another machine signs it")));
+        };
+        *valid = expires.unwrap_or(*valid);
+        *renewed = renew_after.or(*renewed);
+        changed.check().map_err(refused)?;
+        *self = changed;
+        Ok(())
+    }
+
+    /// Changes the keys that this machine signs a delegated role with.
+    pub fn set_keys(&mut self, role: &RoleName, keys: Vec<KeyUri>) {
+        let section = section(role).into_owned();
+        let kind = RoleKind::ALL.into_iter().find(|kind| kind.name() == section);
+        if let Some(role) = kind.and_then(|kind| self.roles.get_mut(&kind)) {
+            role.keys = keys;
+        } else {
+            let new = DelegationConfig::new(Vec::new(), RoleKind::Targets.default_expires());
+            self.delegations.entry(section).or_insert(new).keys = keys;
+        }
     }
 
     /// The settings of a role; [`Config::load`] saw to it that they are there.
@@ -240,6 +362,16 @@ fn explain(text: &str, error: &toml::de::Error) -> String {
     match text.lines().nth(number - 1) {
         Some(line) if line.contains("://") => format!("line {number}: {}", error.message()),
         _ => error.to_string(),
+    }
+}
+
+/// The section that says how a targets role is signed: its name, and of hash bins what they have in common:
+/// `bin-n` for `bin-16-3`, `x-bin-n` for `x-bin-16-3`.
+pub(crate) fn section(role: &RoleName) -> Cow<'_, str> {
+    match NamedBins::split(role) {
+        Some(("", _)) => "bin-n".into(),
+        Some((above, _)) => format!("{above}-bin-n").into(),
+        None => role.as_str().into(),
     }
 }
 

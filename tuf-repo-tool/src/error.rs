@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tuf_client::durable::{DurableError, LockError};
 
 use crate::detached::DetachedError;
+use crate::edit::{EditError, FileError, ManifestError};
 use crate::keys::KeyError;
 use crate::mirror::UpstreamError;
 use crate::state::StateError;
@@ -62,6 +63,9 @@ pub enum Error {
     /// A signature that was made elsewhere cannot be taken.
     #[error(transparent)]
     Detached(#[from] DetachedError),
+    /// What is staged of roles or for them cannot be.
+    #[error(transparent)]
+    Edit(#[from] EditError),
     /// A repository is there already.
     #[error("{} already is a repository", path.display())]
     Exists {
@@ -98,6 +102,9 @@ pub enum Error {
         /// Who.
         holder: String,
     },
+    /// A list of targets cannot be taken.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// There is no repository.
     #[error("{} is no repository: it has no tuf-repo.toml", path.display())]
     NotARepository {
@@ -141,6 +148,9 @@ pub enum Error {
     /// Published files could not be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A file cannot become a target.
+    #[error(transparent)]
+    Target(#[from] FileError),
     /// The upstream index could not be mirrored, or was refused.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -194,6 +204,9 @@ impl Error {
             Self::Conflict { .. } | Self::Unsettled { .. } => {
                 Some("run the command again: it starts from what is published now; --retry N does so by itself".to_owned())
             }
+            Self::Edit(error) => error.hint(),
+            Self::Manifest(error) => error.hint(),
+            Self::Target(error) => error.hint(),
             Self::Exists { .. } => Some("choose another directory".to_owned()),
             Self::File(error) => error.hint().map(str::to_owned),
             Self::Key(error) => error.hint(),
@@ -224,12 +237,20 @@ impl Error {
         }
     }
 
+    /// Whether all is well but for signatures of keys that are elsewhere.
+    #[must_use]
+    pub const fn needs_signatures(&self) -> bool {
+        matches!(self, Self::Edit(error) if error.needs_signatures())
+    }
+
     /// Whether the tool refused something as unsafe, as opposed to failing.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Client(error) => error.is_refusal(),
+            Self::Edit(error) => !error.needs_signatures(),
             Self::Check { .. }
+            | Self::Manifest(_)
             | Self::StagedFile { .. }
             | Self::Published(_)
             | Self::Unguarded { .. }

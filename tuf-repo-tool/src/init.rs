@@ -89,6 +89,7 @@ pub fn init(
         bins: options.bins,
         public_url: None,
         roles,
+        delegations: BTreeMap::new(),
         mirror: Mirror::default(),
     };
     let repository = Repository::new(directory, config)?;

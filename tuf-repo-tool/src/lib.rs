@@ -8,6 +8,7 @@
 
 mod config;
 pub mod detached;
+pub mod edit;
 mod error;
 mod init;
 pub mod keys;
@@ -21,10 +22,12 @@ pub mod state;
 mod status;
 pub mod storage;
 
-pub use config::{Config, Mirror, Period, PeriodError, ProjectConfig, RoleConfig, RoleKind};
+pub use config::{
+    Config, DelegationConfig, Mirror, Period, PeriodError, ProjectConfig, RoleConfig, RoleKind,
+};
 pub use error::Error;
 pub use init::{DEMONSTRATION, InitOptions, Preset, init};
 pub use repository::{Lock, Published, Repository};
 pub use serve::serve;
-pub use state::{SeenPage, State};
+pub use state::{SeenPage, Staging, State};
 pub use status::{RoleStatus, Status, status};

@@ -14,7 +14,9 @@ use tuf_core::trust::{Trusted, TrustedSet};
 use tuf_core::{Limits, RoleKeys, RoleName, TargetFile, TargetPath, Targets, TopLevel};
 
 use crate::config::{Config, RoleKind};
+use crate::edit::Tree;
 use crate::error::Error;
+use crate::publish::bins_role;
 use crate::state::State;
 use crate::storage::{self, Storage};
 
@@ -223,9 +225,10 @@ pub struct Published {
 impl Published {
     fn new(set: TrustedSet, storage: Arc<dyn Storage>) -> Result<Self, Error> {
         let mut published = Self { set, bins: None, storage };
+        let name = bins_role();
         let delegations = published.set.targets().delegations.as_ref();
-        if let Some([bins]) = delegations.map(tuf_core::Delegations::role_names).as_deref() {
-            let bins = published.delegated(published.set.targets(), bins)?;
+        if delegations.is_some_and(|delegations| delegations.role_keys(&name).is_some()) {
+            let bins = published.delegated(published.set.targets(), &name)?;
             let first = bins.delegations.as_ref().and_then(|roles| roles.role_names().into_iter().next());
             published.bins = first.and_then(|role| HashBins::from_role(&role)).map(|count| (bins, count));
         }
@@ -264,7 +267,12 @@ impl Published {
         }
     }
 
-    fn delegated(&self, delegator: &Trusted<Targets>, role: &RoleName) -> Result<Trusted<Targets>, Error> {
+    /// Reads a role and verifies it as its delegator says.
+    pub(crate) fn delegated(
+        &self,
+        delegator: &Trusted<Targets>,
+        role: &RoleName,
+    ) -> Result<Trusted<Targets>, Error> {
         let meta = self.set.meta(role).map_err(Error::Published)?;
         let path = Repository::metadata_path(&role.file_name(Some(meta.version)));
         let missing = || Error::Missing { storage: self.storage.url(), path: path.clone() };
@@ -272,7 +280,23 @@ impl Published {
         self.set.delegated(delegator, role, &bytes.into()).map_err(Error::Published)
     }
 
-    /// A role that lists files: a hash bin, or `targets` itself.
+    /// Every targets role once, delegators first; hash bins, which may be thousands, are not kept.
+    ///
+    /// # Errors
+    /// [`Error::Published`], and what `each` gives.
+    pub fn each_role(
+        &self,
+        mut each: impl FnMut(&Trusted<Targets>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut tree = Tree::new(self);
+        for visit in tree.all()? {
+            let node = tree.take(&visit.role, visit.delegator.as_ref())?;
+            node.base().map_or(Ok(()), &mut each)?;
+        }
+        Ok(())
+    }
+
+    /// A role that lists what is mirrored: a hash bin, or `targets` itself.
     ///
     /// # Errors
     /// [`Error::Published`].
@@ -283,19 +307,13 @@ impl Published {
         }
     }
 
-    /// The names of the roles that list files.
+    /// The names of the roles that list what is mirrored.
     #[must_use]
     pub fn listing_roles(&self) -> Vec<RoleName> {
         match &self.bins {
             Some((_, bins)) => bins.roles().map(|(name, _)| name).collect(),
             None => vec![TopLevel::Targets.role()],
         }
-    }
-
-    /// The role that lists a path.
-    #[must_use]
-    pub fn owner_of(&self, path: &TargetPath) -> RoleName {
-        self.bins.as_ref().map_or_else(|| TopLevel::Targets.role(), |(_, bins)| bins.role_of(path))
     }
 
     /// What is signed of a target.
@@ -314,14 +332,17 @@ impl Published {
         &self,
         paths: impl IntoIterator<Item = &'p TargetPath>,
     ) -> Result<BTreeMap<&'p TargetPath, TargetFile>, Error> {
-        let mut by_role: BTreeMap<RoleName, Vec<&TargetPath>> = BTreeMap::new();
+        let mut tree = Tree::new(self);
+        let mut by_role: BTreeMap<_, (_, Vec<&TargetPath>)> = BTreeMap::new();
         for path in paths {
-            by_role.entry(self.owner_of(path)).or_default().push(path);
+            let owner = tree.owner(path)?;
+            by_role.entry(owner.role).or_insert_with(|| (owner.delegator, Vec::new())).1.push(path);
         }
         let mut found = BTreeMap::new();
-        for (role, paths) in by_role {
-            let role = self.listing_role(&role)?;
-            let signed = |path| Some((path, role.targets.get(path)?.clone()));
+        for (role, (delegator, paths)) in by_role {
+            let node = tree.take(&role, delegator.as_ref())?;
+            let Some(role) = node.base() else { continue };
+            let signed = |path| Some((path, role.targets.get(path)?));
             found.extend(paths.into_iter().filter_map(signed));
         }
         Ok(found)

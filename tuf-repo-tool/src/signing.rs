@@ -3,9 +3,10 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
 
-use tuf_core::{Draft, Key, Metadata, RoleKeys};
+use tuf_core::{Draft, Key, Keys, Metadata, RoleKeys, RoleName};
 
 use crate::config::RoleKind;
+use crate::edit::Keyring;
 use crate::error::Error;
 use crate::keys::{self, KeyUri, Passphrases, Signer};
 use crate::repository::Repository;
@@ -15,6 +16,7 @@ pub(crate) struct Signers<'a> {
     repository: &'a Repository,
     passphrases: &'a mut Passphrases,
     open: BTreeMap<String, Box<dyn Signer>>,
+    keyring: Keyring<'a>,
 }
 
 impl fmt::Debug for Signers<'_> {
@@ -27,7 +29,7 @@ impl<'a> Signers<'a> {
     /// The keys of this repository; none is unlocked yet.
     #[must_use]
     pub(crate) const fn new(repository: &'a Repository, passphrases: &'a mut Passphrases) -> Self {
-        Self { repository, passphrases, open: BTreeMap::new() }
+        Self { repository, passphrases, open: BTreeMap::new(), keyring: Keyring::new(repository) }
     }
 
     fn signer(&mut self, uri: &KeyUri) -> Result<&dyn Signer, Error> {
@@ -38,6 +40,41 @@ impl<'a> Signers<'a> {
                 Ok(&**place.insert(signer))
             }
         }
+    }
+
+    /// Signs with those keys of a role that are on this machine, each signature verified as it is made and filed under
+    /// the key ID that its delegator has for it.
+    ///
+    /// # Errors
+    /// [`Error::Key`], [`Error::Signature`]; [`Error::Edit`] if too few of the keys are here.
+    pub(crate) fn sign_as<T: Metadata>(
+        &mut self,
+        value: T,
+        role: &RoleName,
+        uris: &[KeyUri],
+        authority: Option<(&Keys, &RoleKeys)>,
+    ) -> Result<Vec<u8>, Error> {
+        let holders = match authority {
+            Some(authority) => self.keyring.signers(role, authority)?,
+            None => Vec::new(),
+        };
+        let mut draft = Draft::new(value);
+        for uri in uris {
+            let listed = holders.iter().find(|holder| holder.uri.as_ref() == Some(uri));
+            // While a root changes, top-level roles are signed with the keys of both.
+            let wanted = listed.is_some() || authority.is_none() || role.top_level().is_some();
+            if !wanted || !self.keyring.is_here(uri) {
+                continue;
+            }
+            let signer = self.signer(uri)?;
+            let key = signer.public();
+            let id = listed.map_or_else(|| key.id(), |holder| holder.id.clone());
+            let signature = signer.sign(draft.payload().as_bytes())?;
+            draft
+                .attach(&id, key, &signature)
+                .map_err(|source| Error::Signature { role: role.to_string(), source })?;
+        }
+        Ok(draft.finish().into_bytes())
     }
 
     /// Signs with every key of a role, each signature verified as it is made.
@@ -81,10 +118,7 @@ pub(crate) fn public_keys(repository: &Repository, kind: RoleKind) -> Result<Vec
 ///
 /// # Errors
 /// As [`public_keys`].
-pub(crate) fn role_keys(
-    repository: &Repository,
-    kind: RoleKind,
-) -> Result<(RoleKeys, tuf_core::Keys), Error> {
+pub(crate) fn role_keys(repository: &Repository, kind: RoleKind) -> Result<(RoleKeys, Keys), Error> {
     let keys = public_keys(repository, kind)?;
     let role = RoleKeys::new(keys.iter().map(Key::id).collect(), repository.config.role(kind)?.threshold);
     Ok((role, keys.into_iter().map(|key| (key.id(), key)).collect()))

@@ -1,13 +1,13 @@
 //! What a repository is, and what needs doing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tuf_core::trust::Trusted;
-use tuf_core::{Metadata, RoleKeys};
+use tuf_core::{Delegated, KeyId, Metadata, RoleKeys};
 
-use crate::config::RoleKind;
+use crate::config::{RoleKind, section};
 use crate::error::Error;
 use crate::keys::{self, KeyUri};
 use crate::publish::Changes;
@@ -18,7 +18,7 @@ use crate::signing::role_keys;
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Status {
-    /// One row for each kind of role; the hash bins together in one.
+    /// One row for each kind of role and each delegated one; hash bins together in one.
     pub roles: Vec<RoleStatus>,
     /// The number of targets signed for.
     pub targets: usize,
@@ -34,7 +34,7 @@ pub struct Status {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RoleStatus {
-    /// The kind of role.
+    /// The kind of role, or the name of a delegated one; hash bins together as `bin-n` or `NAME-bin-n`.
     pub role: String,
     /// How many roles of this kind there are.
     pub count: usize,
@@ -57,13 +57,26 @@ pub struct RoleStatus {
 pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error> {
     let published = repository.published()?;
     let mut listing = Summary::default();
+    let mut delegated: BTreeMap<String, Summary> = BTreeMap::new();
+    let mut authority: BTreeMap<String, RoleKeys> = BTreeMap::new();
     let mut targets = 0;
     if let Some(published) = &published {
-        for role in published.listing_roles() {
-            let role = published.listing_role(&role)?;
+        published.each_role(|role| {
             targets += role.targets.len();
-            listing.add(&role);
-        }
+            if let Some(Delegated::Roles(roles)) =
+                role.delegations.as_ref().map(|delegations| &delegations.roles)
+            {
+                for below in roles {
+                    authority.entry(section(&below.name).into_owned()).or_insert_with(|| below.keys.clone());
+                }
+            }
+            if section(role.role_name()) == RoleKind::BinN.name() {
+                listing.add(role);
+            } else if role.role_name().top_level().is_none() && role.role_name().as_str() != "bins" {
+                delegated.entry(section(role.role_name()).into_owned()).or_default().add(role);
+            }
+            Ok(())
+        })?;
     }
     let now = repository.now();
     let (mut roles, mut todo) = (Vec::new(), Vec::new());
@@ -104,6 +117,25 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
             keys: config.keys.iter().map(KeyUri::name).collect(),
             threshold: config.threshold,
         });
+    }
+    for (role, summary) in delegated {
+        let config = repository.config.delegations.get(&role);
+        let expires = summary.expires;
+        let renews = config.and_then(|role| Some(expires? - (role.expires.delta() - role.renew_after())));
+        if let Some(expires) = expires.filter(|expires| *expires <= now) {
+            todo.insert(
+                0,
+                format!("{role} expired at {expires}: clients refuse its targets; run `tuf-repo renew`"),
+            );
+        }
+        let ids = authority.get(&role);
+        let keys = match config {
+            Some(config) => config.keys.iter().map(KeyUri::name).collect(),
+            None => ids.into_iter().flat_map(|keys| keys.keyids.iter().map(KeyId::short)).collect(),
+        };
+        let threshold = ids.map_or(0, RoleKeys::threshold);
+        let (count, version) = (summary.count, summary.version);
+        roles.push(RoleStatus { role, count, version, expires, renews, keys, threshold });
     }
     if published.is_none() {
         todo.push("nothing is published yet: run `tuf-repo publish`".to_owned());

@@ -1,14 +1,18 @@
 //! The command line: parses and prints, and decides nothing.
 //!
-//! Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 4 refused as unsafe.
+//! Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 more signatures needed, 4 refused as unsafe.
 
+mod add;
+mod delegate;
 mod init;
 mod key;
 mod mirror;
 mod output;
 mod payload;
+mod plan;
 mod publish;
 mod quickstart;
+mod role;
 mod serve;
 mod status;
 
@@ -65,6 +69,18 @@ enum Command {
     Payload(payload::PayloadArgs),
     /// Put a signature that was made elsewhere into a metadata file, after checking it
     AddSignature(payload::SignatureArgs),
+    /// Stage files as targets
+    Add(add::Args),
+    /// Stage that targets go
+    Remove(add::RemoveArgs),
+    /// Stage which other roles sign for some paths
+    #[command(subcommand)]
+    Delegate(delegate::Command),
+    /// Show one role, and change how it is signed
+    #[command(subcommand)]
+    Role(role::Command),
+    /// Show what a publish would do, and what it needs
+    Plan,
     /// Publish what is staged, as one transaction
     Publish(publish::Args),
     /// Sign again what will expire
@@ -115,7 +131,11 @@ pub(crate) fn run() -> ExitCode {
         }
         Err(Failure::Error(error)) => {
             output.error(&tuf_client::chain(&error), error.hint().as_deref());
-            ExitCode::from(if error.is_refusal() { 4 } else { 1 })
+            ExitCode::from(match (error.needs_signatures(), error.is_refusal()) {
+                (true, _) => 3,
+                (false, true) => 4,
+                (false, false) => 1,
+            })
         }
     }
 }
@@ -129,6 +149,11 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Mirror(command) => mirror::run(command, Repository::open(repo)?, output).await,
         Command::Payload(args) => payload::payload(&args, repo),
         Command::AddSignature(args) => payload::add_signature(&args, repo, output),
+        Command::Add(args) => add::add(args, &Repository::open(repo)?, output).await,
+        Command::Remove(args) => add::remove(args, &Repository::open(repo)?, output).await,
+        Command::Delegate(command) => delegate::run(command, repo, output).await,
+        Command::Role(command) => role::run(command, repo, output).await,
+        Command::Plan => plan::run(&Repository::open(repo)?, output).await,
         Command::Publish(args) => publish::publish(&args, &Repository::open(repo)?, output).await,
         Command::Renew => publish::renew(&Repository::open(repo)?, output).await,
         Command::Status => status::run(&Repository::open(repo)?, output).await,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use tuf_repo_tool::edit::{clear_staged, staged_changes};
 use tuf_repo_tool::keys::Passphrases;
 use tuf_repo_tool::publish::{
     Changes, Check, Options, Outcome, Renewal, publish as publish_changes, read_back, renew_root,
@@ -77,13 +78,12 @@ async fn publish_under(
 ) -> Result<(Outcome, Option<Error>), Error> {
     let options = &options.clone().guarded(repository).await?;
     let state = repository.open_state().await?;
-    let mark = state.mark().await?;
-    let changes = state.staged().await?;
+    let (mark, changes) = staged_changes(&state).await?;
     let mut passphrases = Passphrases::from_environment();
     let outcome =
         publish_changes(repository, lock, &mut passphrases, &changes, Renewal::Online, options).await?;
     // What was staged meanwhile stays.
-    state.clear_staged(mark).await?;
+    clear_staged(&state, mark).await?;
     let unserved = served(repository, &outcome, &changes, options).await;
     Ok((outcome, unserved))
 }

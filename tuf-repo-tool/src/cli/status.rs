@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use tuf_repo_tool::edit::staged_changes;
 use tuf_repo_tool::{Repository, status};
 
 use super::{Failure, Output};
 
 pub(crate) async fn run(repository: &Repository, output: &Output) -> Result<(), Failure> {
-    let staged = repository.open_state().await?.staged().await?;
+    let (_, staged) = staged_changes(&repository.open_state().await?).await?;
     let status = status(repository, &staged)?;
     let mut table = Table::new();
     table.load_style(NOTHING);

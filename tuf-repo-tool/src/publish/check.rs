@@ -1,7 +1,6 @@
 //! The staged state, as clients will see it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,19 +11,18 @@ use tuf_client::store::MemoryStore;
 use tuf_client::transport::{Body, Transport, TransportError, TransportErrorKind};
 use tuf_client::{Client, Target, Url, View};
 use tuf_core::trust::Trusted;
-use tuf_core::{Checker, RoleName, Targets};
+use tuf_core::{RoleName, Targets};
 
 use super::commit::Commit;
 use super::{Changes, Check, Options, TIMESTAMP};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Storage, verify_file};
 
 /// More than any client takes.
 const METADATA_LIMIT: u64 = 1 << 30;
 /// Requests to a server at the same time.
 const PARALLEL: usize = 16;
-const BUFFER: usize = 256 * 1024;
 
 /// What clients see of the storage: it, but for the files that are not there yet.
 #[derive(Clone, Debug)]
@@ -299,7 +297,7 @@ fn look(storage: &dyn Storage, options: &Options, target: &Target, place: &str) 
         None => return Err(refused(format!("{expected} bytes"), "no file".to_owned())),
     }
     if options.verify
-        && let Err(error) = read_all(storage, target, place)?
+        && let Err(error) = verify_file(storage, place, &target.file)?
     {
         return Err(refused(
             format!("{expected} bytes with {:?}", target.file.hashes),
@@ -307,31 +305,4 @@ fn look(storage: &dyn Storage, options: &Options, target: &Target, place: &str) 
         ));
     }
     Ok(())
-}
-
-fn read_all(
-    storage: &dyn Storage,
-    target: &Target,
-    place: &str,
-) -> Result<Result<(), tuf_core::Error>, Error> {
-    let mut checker = match Checker::new(&target.file.hashes, Some(target.file.length)) {
-        Ok(checker) => checker,
-        Err(error) => return Ok(Err(error)),
-    };
-    let Some(directory) = storage.local() else {
-        let bytes = storage.read(place, target.file.length)?.unwrap_or_default();
-        return Ok(checker.update(&bytes).and_then(|()| checker.finish()));
-    };
-    let path = directory.join(place);
-    let io = |source| StorageError::Io { action: "read", path: path.clone(), source };
-    let mut file = std::fs::File::open(&path).map_err(io)?;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let read = file.read(&mut buffer).map_err(io)?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-        if let Err(error) = checker.update(bytes) {
-            return Ok(Err(error));
-        }
-    }
-    Ok(checker.finish())
 }

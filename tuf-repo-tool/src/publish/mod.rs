@@ -13,8 +13,12 @@
 mod changes;
 mod check;
 mod commit;
+mod expiry;
+mod first;
 mod journal;
 mod lease;
+mod pen;
+mod plan;
 mod read_back;
 mod root;
 mod state_lease;
@@ -30,17 +34,23 @@ use tokio::task::block_in_place;
 use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::repository::{Lock, Published, Repository};
+use crate::signing::Signers;
 use crate::storage::StorageError;
 use commit::{Commit, Visible};
+use expiry::Expiries;
 use journal::Journal;
+use pen::Pen;
 use state_lease::StateLease;
 use transaction::{Staged, Transaction};
 
-pub use changes::Changes;
+pub use changes::{Change, Changes};
+pub use first::bins_role;
+pub(crate) use first::first_tree;
 pub use lease::{LEASE, PublishLease, REQUEST_DEADLINE};
+pub use pen::{Need, NeedKey};
+pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};
 pub use read_back::read_back;
 pub use root::{publish_first_root, renew_root};
-pub use transaction::bins_role;
 
 /// The one file that is replaced.
 const TIMESTAMP: &str = "metadata/timestamp.json";
@@ -188,14 +198,20 @@ async fn publish_once(
     let mut taken = BTreeSet::new();
     for _ in 0..SKIPS {
         let staged = block_in_place(|| {
-            Transaction::new(repository, published.as_ref(), passphrases, &taken).sign_all(changes, renewal)
+            let pen = Pen::Sign(Signers::new(repository, passphrases));
+            Transaction::new(repository, published.as_ref(), pen, &taken).sign_all(changes, renewal)
         })?;
         let Some(staged) = staged else {
             return Ok(completed.map_or(Outcome::Nothing, Outcome::Published));
         };
-        let step = staged.into_commit(published.as_ref());
+        let (step, expiries) = staged.into_commit(published.as_ref());
         match commit::commit(repository, options, published.as_ref(), changes, &asked, &step).await {
-            Ok(()) => return Ok(Outcome::Published(step.summary)),
+            Ok(()) => {
+                if let Err(error) = expiries.save(repository) {
+                    tracing::warn!("the next publish will read every role: {}", tuf_client::chain(&error));
+                }
+                return Ok(Outcome::Published(step.summary));
+            }
             // A leftover of a dead publisher, or the work of one that is alive and on this way too.
             Err(Error::Storage(StorageError::Exists { .. })) => {
                 let found = block_in_place(|| commit::timestamp(storage))?;
@@ -212,13 +228,14 @@ async fn publish_once(
 }
 
 impl Staged {
-    fn into_commit(self, published: Option<&Published>) -> Commit {
-        Commit {
+    fn into_commit(self, published: Option<&Published>) -> (Commit, Expiries) {
+        let commit = Commit {
             files: self.files,
             visible: Visible { roots: Vec::new(), timestamp: Some(self.timestamp) },
             expected: published.map(|published| published.set().timestamp().bytes().to_vec()),
             summary: self.summary,
-        }
+        };
+        (commit, self.expiries)
     }
 }
 

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tuf_core::bins::HashBins;
 use tuf_core::{
-    Delegated, Delegation, Delegations, MetaFile, Metadata, RoleName, Scope, Snapshot, TargetFile,
-    TargetPath, Targets, Timestamp, TopLevel,
+    Keys, MetaFile, Metadata, RoleKeys, RoleName, Snapshot, TargetFile, TargetPath, Targets, Timestamp,
+    TopLevel,
 };
 
+use super::expiry::Expiries;
+use super::first::first_tree;
+use super::pen::Pen;
 use super::{Changes, Renewal, Summary};
 use crate::config::RoleKind;
+use crate::edit::{Edit, NamedBins, Tree, Visit};
 use crate::error::Error;
-use crate::keys::Passphrases;
 use crate::repository::{Published, Repository};
-use crate::signing::{Signers, role_keys};
 use crate::storage::NewFile;
 
 /// A signed state that is not published yet.
@@ -24,13 +25,25 @@ pub(super) struct Staged {
     pub(super) files: Vec<NewFile>,
     pub(super) timestamp: Vec<u8>,
     pub(super) summary: Summary,
+    pub(super) expiries: Expiries,
+}
+
+/// How a role changes, for a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) visit: Visit,
+    pub(super) version: u64,
+    pub(super) bytes: usize,
+    pub(super) set: Vec<(TargetPath, Option<TargetFile>, TargetFile)>,
+    pub(super) removed: Vec<(TargetPath, TargetFile)>,
+    pub(super) due: bool,
 }
 
 /// Signs one new state on top of the published one.
 pub(super) struct Transaction<'a> {
     repository: &'a Repository,
     published: Option<&'a Published>,
-    signers: Signers<'a>,
+    pub(super) pen: Pen<'a>,
     now: DateTime<Utc>,
     files: Vec<NewFile>,
     snapshot: Snapshot,
@@ -38,64 +51,174 @@ pub(super) struct Transaction<'a> {
     summary: Summary,
     /// Paths of metadata files that are there although they are not published.
     taken: &'a BTreeSet<String>,
+    expiries: Expiries,
+    entries: Vec<(RoleName, MetaFile)>,
+    /// What is told of each role, if this is a plan.
+    pub(super) told: Option<Vec<Signed>>,
 }
+
+/// Changes of targets, by the role that lists them.
+type ByRole<'c> = BTreeMap<RoleName, (Option<RoleName>, Vec<(&'c TargetPath, Option<&'c TargetFile>)>)>;
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(
         repository: &'a Repository,
         published: Option<&'a Published>,
-        passphrases: &'a mut Passphrases,
+        pen: Pen<'a>,
         taken: &'a BTreeSet<String>,
     ) -> Self {
         let now = repository.now();
+        let snapshot = match published {
+            Some(published) => published.set().snapshot().value().clone(),
+            None => Snapshot::new(now),
+        };
         Self {
             repository,
             published,
-            signers: Signers::new(repository, passphrases),
+            pen,
             now,
             files: Vec::new(),
-            snapshot: published
-                .map_or_else(|| Snapshot::new(now), |published| published.set().snapshot().value().clone()),
+            snapshot,
             snapshot_changed: published.is_none(),
             summary: Summary::default(),
             taken,
+            expiries: Expiries::load(repository),
+            entries: Vec::new(),
+            told: None,
         }
     }
 
     pub(super) fn sign_all(&mut self, changes: &Changes, renewal: Renewal) -> Result<Option<Staged>, Error> {
-        match self.published {
-            None => self.first_targets(changes)?,
-            Some(published) => {
-                self.changed_targets(published, changes, renewal)?;
-                self.renew_offline(published, renewal)?;
-            }
+        let mut tree = match self.published {
+            None => first_tree(self.repository, u64::try_from(changes.len()).unwrap_or(u64::MAX))?,
+            Some(published) => Tree::new(published),
+        };
+        for edit in changes.edits() {
+            tree.edit(edit, self.now)?;
         }
-        self.sign_snapshot(renewal)?;
+        let mut by_role = route(&mut tree, changes)?;
+        for role in tree.edited() {
+            let delegator = tree.delegator(&role).cloned();
+            by_role.entry(role).or_insert_with(|| (delegator, Vec::new()));
+        }
+        let due = self.due(&mut tree, changes, renewal)?;
+        for visit in &due {
+            by_role.entry(visit.role.clone()).or_insert_with(|| (visit.delegator.clone(), Vec::new()));
+        }
+        let due: BTreeSet<_> = due.into_iter().map(|visit| visit.role).collect();
+        for (role, (delegator, changes)) in by_role {
+            let visit = Visit { role, delegator };
+            let is_due = due.contains(&visit.role);
+            self.change_role(&mut tree, visit, changes, is_due, renewal)?;
+        }
+        self.snapshot.meta.extend(std::mem::take(&mut self.entries));
+        self.sign_snapshot(renewal, removes(changes))?;
         self.sign_timestamp(renewal)
     }
 
-    /// Whether a role is to be signed again for its age.
-    fn is_due(&self, expires: DateTime<Utc>, kind: RoleKind, renewal: Renewal) -> Result<bool, Error> {
-        let role = self.repository.config.role(kind)?;
-        let left = expires - self.now;
-        let old = left <= role.expires.delta() - role.renew_after();
-        // One that is valid for longer than its period was signed before that was shortened.
-        Ok(renewal != Renewal::None && (old || left > role.expires.delta()))
+    /// The targets roles whose signing period is over. In production the keys of targets and bins are elsewhere; then
+    /// an event signs them.
+    fn due(&mut self, tree: &mut Tree<'_>, changes: &Changes, renewal: Renewal) -> Result<Vec<Visit>, Error> {
+        let Some(published) = self.published.filter(|_| renewal != Renewal::None) else {
+            return Ok(Vec::new());
+        };
+        // What is published, not what is to be.
+        match changes.edits().is_empty() {
+            true => self.expiries.complete(published, tree)?,
+            false => self.expiries.complete(published, &mut Tree::new(published))?,
+        }
+        let kept: Option<BTreeSet<_>> = match removes(changes) {
+            true => Some(tree.all()?.into_iter().map(|visit| visit.role).collect()),
+            false => None,
+        };
+        let mut due = Vec::new();
+        for (visit, expires) in self.expiries.iter() {
+            let Some(terms) = self.repository.config.terms(&visit.role) else { continue };
+            let wanted = renewal == Renewal::All || !matches!(visit.role.as_str(), "targets" | "bins");
+            if wanted
+                && is_due(expires - self.now, terms.expires, terms.renew_after)
+                && kept.as_ref().is_none_or(|kept| kept.contains(&visit.role))
+            {
+                due.push(visit);
+            }
+        }
+        for delegator in due.iter().filter_map(|visit| visit.delegator.as_ref()) {
+            tree.find(delegator)?;
+        }
+        Ok(due)
+    }
+
+    /// Signs a role again if anything in it changes, or if it is due.
+    fn change_role(
+        &mut self,
+        tree: &mut Tree<'_>,
+        visit: Visit,
+        changes: Vec<(&TargetPath, Option<&TargetFile>)>,
+        is_due: bool,
+        renewal: Renewal,
+    ) -> Result<(), Error> {
+        let node = tree.take(&visit.role, visit.delegator.as_ref())?;
+        let must = node.is_edited();
+        let Some(mut value) = node.into_value() else { return Ok(()) };
+        let told = self.told.is_some().then(|| value.targets.clone());
+        let changed = self.apply(&mut value, &changes);
+        if !(changed || must || is_due) {
+            return Ok(());
+        }
+        let wanted = changed || must;
+        match self.sign_targets(tree, &visit, value) {
+            Ok((version, bytes)) => {
+                if let Some(told) = told {
+                    let due = is_due && !wanted;
+                    self.tell(visit, version, bytes, &told, &changes, due);
+                }
+                Ok(())
+            }
+            // A delegated role whose keys fail must not keep the others from being renewed.
+            Err(error)
+                if !wanted && renewal == Renewal::Online && NamedBins::split(&visit.role).is_none() =>
+            {
+                tracing::warn!("role {} is not renewed: {}", visit.role, tuf_client::chain(&error));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn tell(
+        &mut self,
+        visit: Visit,
+        version: u64,
+        bytes: usize,
+        before: &tuf_core::TargetMap,
+        changes: &[(&TargetPath, Option<&TargetFile>)],
+        due: bool,
+    ) {
+        let mut signed = Signed { visit, version, bytes, set: Vec::new(), removed: Vec::new(), due };
+        for (path, file) in changes {
+            match (before.get(path), file) {
+                (before, Some(file)) if before.as_ref() != Some(*file) => {
+                    signed.set.push(((*path).clone(), before, (*file).clone()));
+                }
+                (Some(before), None) => signed.removed.push(((*path).clone(), before)),
+                _ => {}
+            }
+        }
+        self.told.get_or_insert_default().push(signed);
     }
 
     /// When a role signed now expires. Bins are spread over a sixth of their period, so that thousands do
     /// not fall due together.
-    fn expires(&self, kind: RoleKind, role: &RoleName) -> Result<DateTime<Utc>, Error> {
-        let period = self.repository.config.role(kind)?.expires.delta();
-        let spread = match kind {
-            RoleKind::BinN => {
+    fn expires(&self, period: TimeDelta, role: &RoleName) -> DateTime<Utc> {
+        let spread = match NamedBins::split(role) {
+            Some(_) => {
                 let share =
                     role.as_str().bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31) ^ u32::from(byte));
                 TimeDelta::seconds(period.num_seconds() / 6 * i64::from(share % 1000) / 1000)
             }
-            _ => TimeDelta::zero(),
+            None => TimeDelta::zero(),
         };
-        Ok(self.now + period - spread)
+        self.now + period - spread
     }
 
     /// The first version from `version` on that is not known to be taken.
@@ -105,22 +228,44 @@ impl<'a> Transaction<'a> {
         (version..).find(is_free).unwrap_or(version)
     }
 
-    /// Gives a role its version and expiry, signs it, and lists it in the snapshot.
-    fn sign_targets(&mut self, role: &RoleName, kind: RoleKind, mut value: Targets) -> Result<(), Error> {
+    /// Gives a role its version and expiry, signs it, and lists it in the snapshot. A name that was used before and
+    /// removed goes on above its old version, as the snapshot still has that.
+    fn sign_targets(
+        &mut self,
+        tree: &Tree<'_>,
+        visit: &Visit,
+        mut value: Targets,
+    ) -> Result<(u64, usize), Error> {
+        let Visit { role, delegator } = visit;
         let before = self.snapshot.role(role).map_or(0, |meta| meta.version);
         value.header.version = self.free_version(role, before + 1);
-        value.header.expires = self.expires(kind, role)?;
-        let version = value.header.version;
-        let bytes = self.signers.sign(value, kind)?;
-        // Thousands of bins with hashes would take the snapshot over the limits of every client.
-        let meta = match kind {
-            RoleKind::BinN => MetaFile::version(version),
-            _ => MetaFile::of(version, &bytes),
+        let terms = self.repository.config.terms(role);
+        let period = terms.map_or(TimeDelta::days(365), |terms| terms.expires);
+        value.header.expires = self.expires(period, role);
+        let (version, expires) = (value.header.version, value.header.expires);
+        let authority = match delegator {
+            Some(delegator) => tree.authority(delegator, role),
+            None => self.root_keys(TopLevel::Targets),
         };
-        self.snapshot.set_role(role, meta);
+        let keys = terms.map_or(&[][..], |terms| terms.keys);
+        let bytes = self.pen.write(role, value, keys, authority)?;
+        // Thousands of bins with hashes would take the snapshot over the limits of every client.
+        let meta = match NamedBins::split(role) {
+            Some(_) => MetaFile::version(version),
+            None => MetaFile::of(version, &bytes),
+        };
+        self.entries.push((role.clone(), meta));
         self.snapshot_changed = true;
+        self.expiries.set(visit, version, expires);
+        let length = bytes.len();
         self.add_file(role.file_name(Some(version)), bytes);
-        Ok(())
+        Ok((version, length))
+    }
+
+    /// The published keys of a top-level role.
+    fn root_keys(&self, role: TopLevel) -> Option<(&'a Keys, &'a RoleKeys)> {
+        let root = self.published?.set().root();
+        Some((&root.keys, root.role(role)))
     }
 
     fn add_file(&mut self, name: String, bytes: Vec<u8>) {
@@ -128,56 +273,12 @@ impl<'a> Transaction<'a> {
         self.files.push(NewFile { path: Repository::metadata_path(&name), bytes });
     }
 
-    /// Targets, bins and every hash bin of a repository that has published nothing yet.
-    fn first_targets(&mut self, changes: &Changes) -> Result<(), Error> {
-        let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-        let targets = TopLevel::Targets.role();
-        if !self.repository.config.has_bins() {
-            let mut value = Targets::new(self.now);
-            self.apply(&mut value, changes.iter());
-            return self.sign_targets(&targets, RoleKind::Targets, value);
-        }
-        let bins = match self.repository.config.bins {
-            Some(count) => HashBins::new(count).unwrap_or_else(|_| HashBins::for_targets(count.into())),
-            None => HashBins::for_targets(count),
-        };
-        let mut parts: BTreeMap<RoleName, Vec<_>> =
-            bins.roles().map(|(role, _)| (role, Vec::new())).collect();
-        for (path, file) in changes.iter() {
-            if let Some(part) = parts.get_mut(&bins.role_of(path)) {
-                part.push((path, file));
-            }
-        }
-        for (role, part) in parts {
-            let mut value = Targets::new(self.now);
-            self.apply(&mut value, part);
-            self.sign_targets(&role, RoleKind::BinN, value)?;
-        }
-
-        let (bin_keys, keys) = role_keys(self.repository, RoleKind::BinN)?;
-        let mut value = Targets::new(self.now);
-        value.delegations = Some(Delegations::new(keys, Delegated::Roles(bins.delegations(&bin_keys))));
-        let bins_role = bins_role();
-        self.sign_targets(&bins_role, RoleKind::Bins, value)?;
-
-        let (bins_keys, keys) = role_keys(self.repository, RoleKind::Bins)?;
-        let prefixes = "0123456789abcdef".chars().map(String::from).collect();
-        let delegation = Delegation::new(bins_role, bins_keys, Scope::PathHashPrefixes(prefixes));
-        let mut value = Targets::new(self.now);
-        value.delegations = Some(Delegations::new(keys, Delegated::Roles(vec![delegation])));
-        self.sign_targets(&targets, RoleKind::Targets, value)
-    }
-
-    fn apply<'c>(
-        &mut self,
-        value: &mut Targets,
-        changes: impl IntoIterator<Item = (&'c TargetPath, Option<&'c TargetFile>)>,
-    ) -> bool {
+    fn apply(&mut self, value: &mut Targets, changes: &[(&TargetPath, Option<&TargetFile>)]) -> bool {
         let (mut set, mut removed) = (Vec::new(), 0);
         for (path, file) in changes {
             match file {
-                Some(file) if value.targets.get(path).as_ref() == Some(file) => {}
-                Some(file) => set.push((path.clone(), file.clone())),
+                Some(file) if value.targets.get(path).as_ref() == Some(*file) => {}
+                Some(file) => set.push(((*path).clone(), (*file).clone())),
                 None => removed += usize::from(value.targets.remove(path).is_some()),
             }
         }
@@ -188,58 +289,26 @@ impl<'a> Transaction<'a> {
         changed
     }
 
-    /// The roles that list files: those that changed, and those that are due.
-    fn changed_targets(
-        &mut self,
-        published: &Published,
-        changes: &Changes,
-        renewal: Renewal,
-    ) -> Result<(), Error> {
-        let kind = if published.bins().is_some() { RoleKind::BinN } else { RoleKind::Targets };
-        let mut by_role: BTreeMap<RoleName, Vec<(&TargetPath, Option<&TargetFile>)>> = BTreeMap::new();
-        for (path, file) in changes.iter() {
-            by_role.entry(published.owner_of(path)).or_default().push((path, file));
-        }
-        let roles: BTreeSet<RoleName> = match renewal {
-            Renewal::None => by_role.keys().cloned().collect(),
-            Renewal::All | Renewal::Online => published.listing_roles().into_iter().collect(),
-        };
-        for role in roles {
-            let before = published.listing_role(&role)?;
-            let mut value = before.value().clone();
-            let changed = self.apply(&mut value, by_role.remove(&role).unwrap_or_default());
-            let renews = kind == RoleKind::BinN || renewal == Renewal::All;
-            if changed || (renews && self.is_due(before.header.expires, kind, renewal)?) {
-                self.sign_targets(&role, kind, value)?;
-            }
-        }
-        Ok(())
+    fn is_due(&self, expires: DateTime<Utc>, kind: RoleKind, renewal: Renewal) -> Result<bool, Error> {
+        let role = self.repository.config.role(kind)?;
+        let due = is_due(expires - self.now, role.expires.delta(), role.renew_after());
+        Ok(renewal != Renewal::None && due)
     }
 
-    /// Targets and bins, if they are due. In production their keys are elsewhere; then an event signs them.
-    fn renew_offline(&mut self, published: &Published, renewal: Renewal) -> Result<(), Error> {
-        let Some((bins, _)) = published.bins().filter(|_| renewal == Renewal::All) else { return Ok(()) };
-        if self.is_due(bins.header.expires, RoleKind::Bins, renewal)? {
-            self.sign_targets(bins.role_name(), RoleKind::Bins, bins.value().clone())?;
-        }
-        let targets = published.set().targets();
-        if self.is_due(targets.header.expires, RoleKind::Targets, renewal)? {
-            self.sign_targets(targets.role_name(), RoleKind::Targets, targets.value().clone())?;
-        }
-        Ok(())
-    }
-
-    fn sign_snapshot(&mut self, renewal: Renewal) -> Result<(), Error> {
+    fn sign_snapshot(&mut self, renewal: Renewal, gone: bool) -> Result<(), Error> {
         let due = self.is_due(self.snapshot.header.expires, RoleKind::Snapshot, renewal)?;
         if !self.snapshot_changed && !due {
             return Ok(());
         }
         let role = TopLevel::Snapshot.role();
         let before = self.published.map_or(0, |published| published.set().snapshot().header.version);
+        let config = self.repository.config.role(RoleKind::Snapshot)?;
         self.snapshot.header.version = self.free_version(&role, before + 1);
-        self.snapshot.header.expires = self.expires(RoleKind::Snapshot, &role)?;
+        self.snapshot.header.expires = self.expires(config.expires.delta(), &role);
         self.snapshot_changed = true;
-        let bytes = self.signers.sign(self.snapshot.clone(), RoleKind::Snapshot)?;
+        let authority = self.root_keys(TopLevel::Snapshot);
+        let bytes = self.pen.write(&role, self.snapshot.clone(), &config.keys, authority)?;
+        self.expiries.follow(self.published, &self.snapshot, &bytes, gone);
         self.add_file(role.file_name(Some(self.snapshot.header.version)), bytes);
         Ok(())
     }
@@ -254,7 +323,8 @@ impl<'a> Transaction<'a> {
             return Ok(None);
         }
         let role = TopLevel::Timestamp.role();
-        let expires = self.expires(RoleKind::Timestamp, &role)?;
+        let config = self.repository.config.role(RoleKind::Timestamp)?;
+        let expires = self.expires(config.expires.delta(), &role);
         let meta = match (self.files.last(), before) {
             (Some(file), _) if self.snapshot_changed => {
                 MetaFile::of(self.snapshot.header.version, &file.bytes)
@@ -272,19 +342,45 @@ impl<'a> Transaction<'a> {
         value.header_mut().version = before.map_or(0, |before| before.header.version) + 1;
         self.summary.timestamp = value.header.version;
         self.summary.snapshot = value.snapshot.version;
-        let timestamp = self.signers.sign(value, RoleKind::Timestamp)?;
+        let authority = self.root_keys(TopLevel::Timestamp);
+        let timestamp = self.pen.write(&role, value, &config.keys, authority)?;
         self.summary.signed.push((role.file_name(None), timestamp.len()));
         Ok(Some(Staged {
             files: std::mem::take(&mut self.files),
             timestamp,
             summary: std::mem::take(&mut self.summary),
+            expiries: std::mem::take(&mut self.expiries),
         }))
     }
 }
 
-/// The role between `targets` and the hash bins (PEP 458).
-#[must_use]
-pub fn bins_role() -> RoleName {
-    // A constant name that is valid.
-    RoleName::new("bins").unwrap_or_else(|_| TopLevel::Targets.role())
+/// Whether a role goes, and with it those below it.
+fn removes(changes: &Changes) -> bool {
+    changes.edits().iter().any(|edit| matches!(edit, Edit::RemoveDelegation { .. }))
+}
+
+/// Whether a role is to be signed again for its age. One that is valid for longer than its period was signed before
+/// that was shortened.
+fn is_due(left: TimeDelta, expires: TimeDelta, renew_after: TimeDelta) -> bool {
+    left <= expires - renew_after || left > expires
+}
+
+/// Which role each change is for.
+fn route<'c>(tree: &mut Tree<'_>, changes: &'c Changes) -> Result<ByRole<'c>, Error> {
+    let mut by_role = ByRole::new();
+    for (path, change) in changes.targets() {
+        let visits = match (&change.role, &change.file) {
+            (Some(role), file) => vec![tree.owner_named(path, role, file.is_some())?],
+            (None, Some(_)) => vec![tree.owner(path)?],
+            (None, None) => tree.listers(path)?,
+        };
+        for Visit { role, delegator } in visits {
+            by_role
+                .entry(role)
+                .or_insert_with(|| (delegator, Vec::new()))
+                .1
+                .push((path, change.file.as_ref()));
+        }
+    }
+    Ok(by_role)
 }

@@ -95,7 +95,7 @@ fn schema_2(dialect: Dialect) -> String {
         "create table tuf_repository (id bigint primary key, name text not null unique, root text, changes bigint not null);
          create table tuf_staged_target (
              repository bigint not null references tuf_repository (id),
-             path {text} not null, length bigint, sha256 text, change bigint not null,
+             path {text} not null, length bigint, sha256 text, custom text, role text, change bigint not null,
              primary key (repository, path)){clustered};
          create table tuf_staged_edit (
              repository bigint not null references tuf_repository (id),

@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use data_encoding::HEXLOWER;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use sqlx::any::AnyRow;
-use sqlx::{Any, AssertSqlSafe, Row, Transaction};
-use tuf_core::{Hashes, TargetFile, TargetPath};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use tuf_core::canonical::to_wire;
+use tuf_core::{Hashes, Json, RoleName, TargetFile, TargetPath};
 
 use super::State;
 use super::error::StateError;
-use crate::publish::Changes;
+use crate::publish::{Change, Changes};
 
 /// Rows of one statement: enough to hide its cost, and below every limit on parameters.
 const BATCH: usize = 500;
@@ -43,25 +44,37 @@ pub struct Staging<'a> {
     transaction: Transaction<'static, Any>,
     change: i64,
     /// By path: one statement must not name a row twice, and writers that go by one order do not wait in a ring.
-    rows: BTreeMap<String, Option<(i64, String)>>,
+    rows: BTreeMap<String, Row>,
     full_batch: String,
 }
 
+/// A staged target, but for its path: length and sha256 (none of them: it goes), custom data, and the role asked for.
+#[derive(Debug)]
+struct Row {
+    length: Option<i64>,
+    sha256: Option<String>,
+    custom: Option<String>,
+    role: Option<String>,
+}
+
 impl Staging<'_> {
-    /// Adds a change, which replaces what was staged for this path before; `None` removes the target.
+    /// Adds a change, which replaces what was staged for this path before.
     ///
     /// # Errors
     /// [`StateError`]; [`StateError::Unstageable`] for a file without sha256 or over 2^63 bytes.
-    pub async fn push(&mut self, path: &TargetPath, file: Option<&TargetFile>) -> Result<(), StateError> {
+    pub async fn push(&mut self, path: &TargetPath, change: &Change) -> Result<(), StateError> {
         let unstageable = |reason| StateError::Unstageable { path: path.as_str().to_owned(), reason };
-        let row = file
-            .map(|file| {
+        let role = change.role.as_ref().map(|role| role.as_str().to_owned());
+        let row = match &change.file {
+            None => Row { length: None, sha256: None, custom: None, role },
+            Some(file) => {
                 let length =
                     i64::try_from(file.length).map_err(|_| unstageable("its length is over 2^63 bytes"))?;
                 let sum = file.hashes.sha256().ok_or_else(|| unstageable("it has no sha256"))?;
-                Ok::<_, StateError>((length, HEXLOWER.encode(sum)))
-            })
-            .transpose()?;
+                let custom = file.custom.as_ref().map(|custom| to_wire(custom.as_canonical()).into_owned());
+                Row { length: Some(length), sha256: Some(HEXLOWER.encode(sum)), custom, role }
+            }
+        };
         self.rows.insert(path.as_str().to_owned(), row);
         if self.rows.len() == BATCH { self.flush().await } else { Ok(()) }
     }
@@ -83,8 +96,7 @@ impl Staging<'_> {
         let sql = if rows.len() == BATCH { self.full_batch.clone() } else { insert(rows.len()) };
         let mut query = sqlx::query(AssertSqlSafe(sql)).bind(self.state.repository).bind(self.change);
         for (path, row) in rows {
-            let (length, sum) = row.unzip();
-            query = query.bind(path).bind(length).bind(sum);
+            query = query.bind(path).bind(row.length).bind(row.sha256).bind(row.custom).bind(row.role);
         }
         query.execute(&mut *self.transaction).await.map(drop).map_err(|error| self.state.failed(error))
     }
@@ -93,13 +105,14 @@ impl Staging<'_> {
 /// The statement that stages so many rows.
 fn insert(rows: usize) -> String {
     let values: Vec<String> = (0..rows)
-        .map(|row| 3 * row)
-        .map(|n| format!("($1, ${}, ${}, ${}, $2)", n + 3, n + 4, n + 5))
+        .map(|row| 5 * row)
+        .map(|n| format!("($1, ${}, ${}, ${}, ${}, ${}, $2)", n + 3, n + 4, n + 5, n + 6, n + 7))
         .collect();
     format!(
-        "insert into tuf_staged_target (repository, path, length, sha256, change) values {}
+        "insert into tuf_staged_target (repository, path, length, sha256, custom, role, change) values {}
          on conflict (repository, path) do update
-         set length = excluded.length, sha256 = excluded.sha256, change = excluded.change",
+         set length = excluded.length, sha256 = excluded.sha256, custom = excluded.custom, role = excluded.role,
+             change = excluded.change",
         values.join(", ")
     )
 }
@@ -131,8 +144,8 @@ impl State {
     /// [`StateError`].
     pub async fn stage(&self, changes: &Changes) -> Result<(), StateError> {
         let mut staging = self.staging().await?;
-        for (path, file) in changes.iter() {
-            staging.push(path, file).await?;
+        for (path, change) in changes.targets() {
+            staging.push(path, change).await?;
         }
         staging.commit().await
     }
@@ -147,40 +160,34 @@ impl State {
         row.try_get("changes").map(Mark).map_err(|error| self.failed(error))
     }
 
-    /// Everything that is staged.
+    /// All targets that are staged.
     ///
     /// # Errors
     /// [`StateError`].
     pub async fn staged(&self) -> Result<Changes, StateError> {
         let mut changes = Changes::default();
         let mut rows = std::pin::pin!(self.staged_rows());
-        while let Some((path, file)) = rows.try_next().await? {
-            match file {
-                Some(file) => changes.set(path, file),
-                None => changes.remove(path),
-            }
+        while let Some((path, change)) = rows.try_next().await? {
+            changes.change(path, change.file, change.role);
         }
         Ok(changes)
     }
 
     /// Everything that is staged by path, in the order of its bytes, row by row: as it was when this began, in memory that
-    /// does not depend on its number. `None` is a removal.
-    pub fn staged_rows(
-        &self,
-    ) -> impl Stream<Item = Result<(TargetPath, Option<TargetFile>), StateError>> + Send + '_ {
-        sqlx::query("select path, length, sha256 from tuf_staged_target where repository = $1 order by path")
+    /// does not depend on its number.
+    pub fn staged_rows(&self) -> impl Stream<Item = Result<(TargetPath, Change), StateError>> + Send + '_ {
+        sqlx::query("select path, length, sha256, custom, role from tuf_staged_target where repository = $1 order by path")
             .bind(self.repository)
             .fetch(&self.pool)
             .map(|row| self.staged_row(&row.map_err(|error| self.failed(error))?))
     }
 
-    fn staged_row(&self, row: &AnyRow) -> Result<(TargetPath, Option<TargetFile>), StateError> {
-        let read = || -> Result<(String, Option<i64>, Option<String>), sqlx::Error> {
-            Ok((row.try_get("path")?, row.try_get("length")?, row.try_get("sha256")?))
-        };
-        let (path, length, sum) = read().map_err(|error| self.failed(error))?;
+    fn staged_row(&self, row: &AnyRow) -> Result<(TargetPath, Change), StateError> {
+        let text = |name: &str| row.try_get::<Option<String>, _>(name).map_err(|error| self.failed(error));
+        let path: String = row.try_get("path").map_err(|error| self.failed(error))?;
+        let length: Option<i64> = row.try_get("length").map_err(|error| self.failed(error))?;
         let damaged = |reason: &str| self.damaged_row(format!("staged target {path:?}"), reason);
-        let file = match (length, sum) {
+        let mut file = match (length, text("sha256")?) {
             (None, None) => None,
             (Some(length), Some(sum)) => {
                 let length = u64::try_from(length).map_err(|_| damaged("its length is negative"))?;
@@ -190,7 +197,13 @@ impl State {
             }
             _ => return Err(damaged("it has a length or a sha256, and not both")),
         };
-        Ok((TargetPath::new(&*path).map_err(|error| damaged(&error.to_string()))?, file))
+        if let (Some(file), Some(custom)) = (&mut file, text("custom")?) {
+            file.custom = Some(Json::parse(custom.as_bytes()).map_err(|error| damaged(&error.to_string()))?);
+        }
+        let role = text("role")?.map(|role| RoleName::new(&role)).transpose();
+        let role = role.map_err(|error| damaged(&error.to_string()))?;
+        let path = TargetPath::new(&*path).map_err(|error| damaged(&error.to_string()))?;
+        Ok((path, Change { file, role }))
     }
 
     /// Forgets staged changes of these paths.

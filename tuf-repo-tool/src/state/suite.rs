@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use tuf_core::{Hashes, TargetFile, TargetPath};
 
 use super::{Lease, SeenPage, State, StateError};
-use crate::publish::Changes;
+use crate::publish::{Change, Changes};
 
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(50);
@@ -63,6 +63,10 @@ fn path(text: &str) -> TargetPath {
 
 fn file(number: u64) -> TargetFile {
     TargetFile::new(number, Hashes::of(&number.to_be_bytes()))
+}
+
+fn set(file: TargetFile) -> Change {
+    Change { file: Some(file), role: None }
 }
 
 fn changes<'a>(files: impl IntoIterator<Item = (&'a str, Option<u64>)>) -> Changes {
@@ -125,7 +129,7 @@ async fn what_is_not_committed_is_not_staged(state: &State, other: &State) {
     stage(state, [("a", Some(1))]).await;
     let mut staging = state.staging().await.expect("staging begins");
     for number in 0..2000 {
-        staging.push(&path(&format!("b/{number}")), Some(&file(number))).await.expect("a row is pushed");
+        staging.push(&path(&format!("b/{number}")), &set(file(number))).await.expect("a row is pushed");
     }
     assert_eq!(staged(other).await, changes([("a", Some(1))]), "nobody sees half of it");
     drop(staging);
@@ -152,7 +156,7 @@ async fn clearing_keeps_what_was_staged_meanwhile(state: &State, other: &State) 
 async fn what_cannot_be_kept_is_refused(state: &State) {
     let long = TargetFile::new(u64::MAX, Hashes::of(b""));
     let mut staging = state.staging().await.expect("staging begins");
-    let refused = staging.push(&path("long"), Some(&long)).await.expect_err("a length over 2^63 is refused");
+    let refused = staging.push(&path("long"), &set(long)).await.expect_err("a length over 2^63 is refused");
     assert!(matches!(refused, StateError::Unstageable { .. }), "{refused}");
     staging.commit().await.expect("an empty staging is committed");
     assert!(staged(state).await.is_empty(), "and is no removal");
@@ -231,11 +235,8 @@ async fn many_rows_are_streamed_in_order(state: &State) {
         // Neither in order nor one after the other.
         let number = number * 7919 % ROWS;
         let removed = number.is_multiple_of(10);
-        let file = file(number);
-        staging
-            .push(&path(&format!("many/{number:06}")), (!removed).then_some(&file))
-            .await
-            .expect("a row is pushed");
+        let change = Change { file: (!removed).then(|| file(number)), role: None };
+        staging.push(&path(&format!("many/{number:06}")), &change).await.expect("a row is pushed");
     }
     staging.commit().await.expect("all are staged");
     let mut rows = std::pin::pin!(state.staged_rows().enumerate());
@@ -243,7 +244,7 @@ async fn many_rows_are_streamed_in_order(state: &State) {
     while let Some((index, row)) = rows.next().await {
         let (found, target) = row.expect("a row is read");
         assert_eq!(found.as_str(), format!("many/{index:06}"), "rows come in order");
-        assert_eq!(target.is_none(), index % 10 == 0, "{found:?}");
+        assert_eq!(target.file.is_none(), index % 10 == 0, "{found:?}");
         count += 1;
     }
     assert_eq!(count, ROWS, "every row comes");

@@ -1,0 +1,122 @@
+//! Hash bins by name: those of the repository (`bin-16-3`) and those below a delegated role (`x-bin-16-3`).
+
+use tuf_core::bins::HashBins;
+use tuf_core::{Delegated, Delegation, Delegations, RoleKeys, RoleName, TargetPath};
+
+/// The hash bins that one role delegates to. Those of the role `bins` have no prefix; as snapshots list all roles
+/// by one name, those of another role begin with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedBins {
+    prefix: String,
+    bins: HashBins,
+}
+
+impl NamedBins {
+    /// The bins that `delegator` is to have.
+    pub(crate) fn new(delegator: &RoleName, bins: HashBins) -> Self {
+        let prefix = match delegator.as_str() {
+            "bins" => String::new(),
+            other => format!("{other}-"),
+        };
+        Self { prefix, bins }
+    }
+
+    /// Recognises the bins of a role by their number and the names of the first and the last of them.
+    pub(crate) fn of(delegator: &RoleName, delegations: &Delegations) -> Option<Self> {
+        let Delegated::Roles(roles) = &delegations.roles else { return None };
+        let (_, first) = Self::split(&roles.first()?.name)?;
+        let named = Self::new(delegator, HashBins::from_role(&RoleName::new(first).ok()?)?);
+        let ends = [roles.first(), roles.last()].map(|role| role.map(|role| &role.name));
+        let mut wanted = named.bins.roles().map(|(name, _)| named.named(&name));
+        let count = usize::try_from(named.bins.count()).ok()?;
+        let (first, last) = (wanted.next()?, wanted.last());
+        let expected = [Some(&first), last.as_ref().or(Some(&first))];
+        (roles.len() == count && ends == expected).then_some(named)
+    }
+
+    /// If this is the name of a hash bin: what stands before it, without the hyphen, and the bin's own name.
+    pub(crate) fn split(role: &RoleName) -> Option<(&str, &str)> {
+        let name = role.as_str();
+        let (above, bin) = match name.rfind("bin-") {
+            Some(0) => ("", name),
+            Some(at) => (name.get(..at)?.strip_suffix('-')?, name.get(at..)?),
+            None => return None,
+        };
+        let (count, _) = bin.strip_prefix("bin-")?.split_once('-')?;
+        HashBins::new(count.parse().ok()?).ok().map(|_| (above, bin))
+    }
+
+    fn named(&self, bin: &RoleName) -> RoleName {
+        if self.prefix.is_empty() {
+            return bin.clone();
+        }
+        // The delegator's name was short enough for this when its bins were made.
+        RoleName::new(&format!("{}{}", self.prefix, bin.as_str())).unwrap_or_else(|_| bin.clone())
+    }
+
+    /// How many there are.
+    pub(crate) const fn count(&self) -> u32 {
+        self.bins.count()
+    }
+
+    /// The bin that owns a path.
+    pub(crate) fn role_of(&self, path: &TargetPath) -> RoleName {
+        self.named(&self.bins.role_of(path))
+    }
+
+    /// The names of all bins, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = RoleName> {
+        self.bins.roles().map(|(name, _)| self.named(&name))
+    }
+
+    /// The delegations to all bins, with the same keys for each.
+    pub(crate) fn delegations(&self, keys: &RoleKeys) -> Vec<Delegation> {
+        let mut delegations = self.bins.delegations(keys);
+        for delegation in &mut delegations {
+            delegation.name = self.named(&delegation.name);
+        }
+        delegations
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_known_by_their_names() {
+        for (name, split) in [
+            ("bin-16-3", Some(("", "bin-16-3"))),
+            ("x-bin-16-3", Some(("x", "bin-16-3"))),
+            ("a-bin-x-bin-2-8", Some(("a-bin-x", "bin-2-8"))),
+            ("xbin-16-3", None),
+            ("x", None),
+            ("bin-n", None),
+            ("bin-3-0", None),
+            ("bins", None),
+        ] {
+            assert_eq!(NamedBins::split(&RoleName::new(name).unwrap()), split, "{name}");
+        }
+    }
+
+    #[test]
+    fn delegations_to_bins_are_recognised_whole_and_not_in_part() {
+        for (delegator, count) in [("bins", 1), ("bins", 16), ("x", 2)] {
+            let delegator = RoleName::new(delegator).unwrap();
+            let bins = NamedBins::new(&delegator, HashBins::new(count).unwrap());
+            let roles = bins.delegations(&RoleKeys::new(Vec::new(), 1));
+            let of = |roles: &[Delegation]| {
+                let roles = Delegated::Roles(roles.to_vec());
+                NamedBins::of(&delegator, &Delegations::new(tuf_core::Keys::new(), roles))
+            };
+            assert_eq!(of(&roles), Some(bins.clone()));
+            assert_eq!(of(&roles[1..]), None);
+            let path = TargetPath::new("a/b").unwrap();
+            assert!(bins.names().any(|name| name == bins.role_of(&path)));
+            let other = RoleName::new("y").unwrap();
+            let other =
+                NamedBins::of(&other, &Delegations::new(tuf_core::Keys::new(), Delegated::Roles(roles)));
+            assert_eq!(other, None);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Why an edit of roles, or a target for a role, is refused.
+
+use tuf_core::RoleName;
+
+/// Why what is staged cannot be, and what to do instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The role is delegated to already.
+    #[error("role {role} is delegated already, by {delegator}")]
+    Delegated {
+        /// The role.
+        role: RoleName,
+        /// Who delegates to it.
+        delegator: RoleName,
+    },
+    /// A hash bin, or the role above hash bins.
+    #[error("role {delegator} has hash bins or is one: it delegates to no other role")]
+    HashBins {
+        /// The role that delegates.
+        delegator: RoleName,
+    },
+    /// A staged edit cannot be read.
+    #[error("staged edit {position} cannot be read: {reason}")]
+    Damaged {
+        /// Which one, from 1.
+        position: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A key that no client of ours can use.
+    #[error("role {role}: key {keyid} ({scheme}) is damaged or of an unknown kind")]
+    Key {
+        /// The role.
+        role: RoleName,
+        /// The key's ID.
+        keyid: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// A name that stands for something else, or that no role can have.
+    #[error("{name:?} cannot be the name of a delegated role: {reason}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// There is no such role.
+    #[error("there is no role {role}")]
+    NoRole {
+        /// The role.
+        role: RoleName,
+    },
+    /// The role does not delegate to this one.
+    #[error("role {delegator} does not delegate to {role}")]
+    NotDelegated {
+        /// The role that would delegate.
+        delegator: RoleName,
+        /// The role.
+        role: RoleName,
+    },
+    /// No client would look for the target in this role.
+    #[error("target {path}: a client does not look for it in role {role}: {reason}")]
+    NotFound {
+        /// The target.
+        path: String,
+        /// The role that was asked for.
+        role: RoleName,
+        /// Why not.
+        reason: String,
+    },
+    /// A pattern or prefix that means nothing.
+    #[error("role {role}: {pattern:?} {reason}")]
+    Pattern {
+        /// The role.
+        role: RoleName,
+        /// The pattern or prefix.
+        pattern: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// There is no such place in the order.
+    #[error("role {role}: expected a position from 1 to {last}, found {found}")]
+    Position {
+        /// The role.
+        role: RoleName,
+        /// The last place.
+        last: usize,
+        /// The one asked for.
+        found: u32,
+    },
+    /// Keys and thresholds of top-level roles are root's.
+    #[error("what is delegated to role {role} stands in root, whose keys sign apart from everything else")]
+    Root {
+        /// The role.
+        role: RoleName,
+    },
+    /// The keys of this machine do not suffice.
+    #[error("role {role} needs {threshold} signatures, and this machine has {here} of its keys; missing: {}", missing.join(" "))]
+    SignedElsewhere {
+        /// The role.
+        role: RoleName,
+        /// How many must sign.
+        threshold: u32,
+        /// How many can sign here.
+        here: usize,
+        /// The other keys: where the settings say they are, or their IDs.
+        missing: Vec<String>,
+    },
+    /// More signatures are asked for than there are keys.
+    #[error("role {role}: a threshold of {threshold} cannot be met by {keys} distinct keys")]
+    Threshold {
+        /// The role.
+        role: RoleName,
+        /// The threshold asked for.
+        threshold: u32,
+        /// How many distinct keys there are.
+        keys: usize,
+    },
+}
+
+impl EditError {
+    /// What to do instead.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Delegated { role, .. } => {
+                format!("`tuf-repo delegate edit {role}` changes it; another role needs another name")
+            }
+            Self::Damaged { .. } => {
+                "`tuf-repo delegate reset` forgets all staged edits of roles; staged targets stay".to_owned()
+            }
+            Self::HashBins { .. } => "delegate from targets, or from a role without bins".to_owned(),
+            Self::Key { .. } => "ed25519, ECDSA on P-256 and P-384, and RSA keys can be used".to_owned(),
+            Self::Name { .. } => "choose another name".to_owned(),
+            Self::NoRole { .. } | Self::NotDelegated { .. } => {
+                "`tuf-repo delegate list` shows all roles; what is staged for one that is gone is forgotten by \
+                 `tuf-repo delegate reset`"
+                    .to_owned()
+            }
+            Self::NotFound { path, .. } => {
+                format!("without --role the delegations decide; `tuf-repo remove {path}` takes it from where it is")
+            }
+            Self::Pattern { .. } => {
+                "each segment of a pattern matches one segment of a path; see docs/publishing.md".to_owned()
+            }
+            Self::Position { .. } => "position 1 is asked first; --before ROLE names a place, too".to_owned(),
+            Self::Root { .. } => "`tuf-repo event open root` changes it".to_owned(),
+            Self::SignedElsewhere { role, .. } => {
+                format!("`tuf-repo event open {role}` makes a file that the holders of the other keys can sign")
+            }
+            Self::Threshold { .. } => "name more keys with --key, or ask for fewer signatures".to_owned(),
+        })
+    }
+
+    /// Whether all is well but for signatures of keys that are elsewhere.
+    #[must_use]
+    pub const fn needs_signatures(&self) -> bool {
+        matches!(self, Self::Root { .. } | Self::SignedElsewhere { .. })
+    }
+}

@@ -1,0 +1,48 @@
+//! Staged changes, targets and edits of roles together, as the state database keeps them.
+
+use super::{Edit, EditError};
+use crate::error::Error;
+use crate::publish::Changes;
+use crate::state::{Mark, State, StateError};
+
+/// Stages an edit of a role, after those that are staged.
+///
+/// # Errors
+/// [`Error::State`].
+pub async fn stage_edit(state: &State, edit: &Edit) -> Result<(), Error> {
+    let text = serde_json::to_string(edit)
+        .map_err(|error| EditError::Damaged { position: 0, reason: error.to_string() })?;
+    Ok(state.stage_edit(edit.role().as_str(), &text).await?)
+}
+
+/// The staged edits of roles, in their order.
+///
+/// # Errors
+/// [`Error::State`]; [`EditError::Damaged`] for one that cannot be read.
+pub async fn staged_edits(state: &State) -> Result<Vec<Edit>, Error> {
+    let read = |(index, edit): (usize, &crate::state::StagedEdit)| {
+        serde_json::from_str(&edit.edit)
+            .map_err(|error| EditError::Damaged { position: index + 1, reason: error.to_string() }.into())
+    };
+    state.edits().await?.iter().enumerate().map(read).collect()
+}
+
+/// Everything that is staged, and up to where: what is staged later stays when this is published.
+///
+/// # Errors
+/// As [`staged_edits`].
+pub async fn staged_changes(state: &State) -> Result<(Mark, Changes), Error> {
+    let mark = state.mark().await?;
+    let mut changes = state.staged().await?;
+    changes.set_edits(staged_edits(state).await?);
+    Ok((mark, changes))
+}
+
+/// Forgets what was published.
+///
+/// # Errors
+/// [`StateError`].
+pub async fn clear_staged(state: &State, mark: Mark) -> Result<(), StateError> {
+    state.clear_staged(mark).await?;
+    state.clear_edits(mark).await
+}

@@ -1,0 +1,386 @@
+//! The targets roles as they will be: what is published, read when it is first asked for, and the edits made in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use tuf_core::trust::Trusted;
+use tuf_core::{Delegated, Delegation, Delegations, Keys, RoleKeys, RoleName, TargetPath, Targets, TopLevel};
+
+use super::{Edit, EditDelegation, EditError, NamedBins, apply, apply::new_role};
+use crate::error::Error;
+use crate::repository::Published;
+
+/// How many roles every client visits in one search, besides `targets`.
+const VISITED: usize = 32;
+
+/// The targets roles on which edits are made and targets are looked for.
+#[derive(Debug)]
+pub(crate) struct Tree<'a> {
+    published: Option<&'a Published>,
+    nodes: BTreeMap<RoleName, Node>,
+}
+
+/// One targets role.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    delegator: Option<RoleName>,
+    base: Option<Trusted<Targets>>,
+    edited: Option<Targets>,
+    bins: Option<NamedBins>,
+}
+
+/// One step of a client's search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Visit {
+    pub(crate) role: RoleName,
+    pub(crate) delegator: Option<RoleName>,
+}
+
+impl Node {
+    fn new(delegator: Option<RoleName>, role: &RoleName, base: Trusted<Targets>) -> Self {
+        let bins = base.delegations.as_ref().and_then(|delegations| NamedBins::of(role, delegations));
+        Self { delegator, base: Some(base), edited: None, bins }
+    }
+
+    /// The role as it will be.
+    pub(crate) fn value(&self) -> Option<&Targets> {
+        self.edited.as_ref().or_else(|| self.base.as_ref().map(|base| base.value()))
+    }
+
+    /// As [`Node::value`], to change it.
+    pub(crate) fn into_value(self) -> Option<Targets> {
+        let base = self.base;
+        self.edited.or_else(|| base.map(|base| base.value().clone()))
+    }
+
+    /// The role as it is published.
+    pub(crate) const fn base(&self) -> Option<&Trusted<Targets>> {
+        self.base.as_ref()
+    }
+
+    /// Whether its file must be signed for what was edited in it.
+    pub(crate) const fn is_edited(&self) -> bool {
+        self.edited.is_some()
+    }
+
+    fn delegations(&self) -> Option<&Delegations> {
+        self.value()?.delegations.as_ref()
+    }
+}
+
+impl<'a> Tree<'a> {
+    /// The published roles.
+    pub(crate) fn new(published: &'a Published) -> Self {
+        let targets = TopLevel::Targets.role();
+        let node = Node::new(None, &targets, published.set().targets().clone());
+        let mut nodes = BTreeMap::from([(targets.clone(), node)]);
+        // It was read with the top-level roles.
+        if let Some((bins, _)) = published.bins() {
+            let node = Node::new(Some(targets), bins.role_name(), bins.clone());
+            nodes.insert(bins.role_name().clone(), node);
+        }
+        Self { published: Some(published), nodes }
+    }
+
+    /// The roles of a repository that has published nothing.
+    pub(crate) fn first(roles: impl IntoIterator<Item = (RoleName, Option<RoleName>, Targets)>) -> Self {
+        let mut tree = Self { published: None, nodes: BTreeMap::new() };
+        for (role, delegator, value) in roles {
+            tree.add(role, delegator, value);
+        }
+        tree
+    }
+
+    fn add(&mut self, role: RoleName, delegator: Option<RoleName>, value: Targets) {
+        let bins = value.delegations.as_ref().and_then(|delegations| NamedBins::of(&role, delegations));
+        self.nodes.insert(role, Node { delegator, base: None, edited: Some(value), bins });
+    }
+
+    /// The roles that were edited, and must be signed.
+    pub(crate) fn edited(&self) -> BTreeSet<RoleName> {
+        self.nodes.iter().filter(|(_, node)| node.is_edited()).map(|(role, _)| role.clone()).collect()
+    }
+
+    /// Whether a role was read or made.
+    pub(crate) fn is_loaded(&self, role: &RoleName) -> bool {
+        self.nodes.contains_key(role)
+    }
+
+    /// Who delegates to a role that was loaded.
+    pub(crate) fn delegator(&self, role: &RoleName) -> Option<&RoleName> {
+        self.nodes.get(role)?.delegator.as_ref()
+    }
+
+    /// Reads a role, unless that was done before.
+    pub(crate) fn load(&mut self, role: &RoleName, delegator: Option<&RoleName>) -> Result<&Node, Error> {
+        if !self.nodes.contains_key(role) {
+            let node = self.read(role, delegator)?;
+            self.nodes.insert(role.clone(), node);
+        }
+        self.node(role)
+    }
+
+    fn node(&self, role: &RoleName) -> Result<&Node, Error> {
+        self.nodes.get(role).ok_or_else(|| EditError::NoRole { role: role.clone() }.into())
+    }
+
+    fn read(&self, role: &RoleName, delegator: Option<&RoleName>) -> Result<Node, Error> {
+        let none = || EditError::NoRole { role: role.clone() };
+        let published = self.published.ok_or_else(none)?;
+        let name = delegator.ok_or_else(none)?;
+        let base = self.node(name)?.base().ok_or_else(none)?;
+        Ok(Node::new(delegator.cloned(), role, published.delegated(base, role)?))
+    }
+
+    /// Takes a role to sign it, without keeping it: there may be thousands.
+    pub(crate) fn take(&mut self, role: &RoleName, delegator: Option<&RoleName>) -> Result<Node, Error> {
+        match self.nodes.get(role) {
+            // Others may still be verified by it.
+            Some(node) if node.delegations().is_some() => Ok(node.clone()),
+            Some(_) => self.nodes.remove(role).ok_or_else(|| EditError::NoRole { role: role.clone() }.into()),
+            None => self.read(role, delegator),
+        }
+    }
+
+    /// The keys that a role is signed with, as its delegator will list them; `None` for `targets`, which root has.
+    pub(crate) fn authority(&self, delegator: &RoleName, role: &RoleName) -> Option<(&Keys, &RoleKeys)> {
+        let delegations = self.nodes.get(delegator)?.delegations()?;
+        Some((&delegations.keys, delegations.role_keys(role)?))
+    }
+
+    /// The delegation to a role, if it is one by name.
+    pub(crate) fn delegation(&self, delegator: &RoleName, role: &RoleName) -> Option<&Delegation> {
+        match &self.nodes.get(delegator)?.delegations()?.roles {
+            Delegated::Roles(roles) => roles.iter().find(|delegation| delegation.name == *role),
+            _ => None,
+        }
+    }
+
+    /// The roles that a client visits for a path, in its order, `targets` first, should none of them list it. Hash bins
+    /// are named but not read.
+    pub(crate) fn order(&mut self, path: &TargetPath) -> Result<Vec<Visit>, Error> {
+        let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut pending = vec![Visit { role: TopLevel::Targets.role(), delegator: None }];
+        while let Some(visit) = pending.pop() {
+            let is_bin = NamedBins::split(&visit.role).is_some();
+            if order.len() > VISITED || !seen.insert((visit.delegator.clone(), visit.role.clone())) {
+                continue;
+            }
+            if !is_bin {
+                let node = self.load(&visit.role, visit.delegator.as_ref())?;
+                let mut children = Vec::new();
+                for (role, terminating) in node.covering(path) {
+                    children.push(Visit { role, delegator: Some(visit.role.clone()) });
+                    if terminating {
+                        pending.clear();
+                        break;
+                    }
+                }
+                pending.extend(children.into_iter().rev());
+            }
+            order.push(visit);
+        }
+        Ok(order)
+    }
+
+    fn lists(&mut self, visit: &Visit, path: &TargetPath) -> Result<bool, Error> {
+        let node = self.load(&visit.role, visit.delegator.as_ref())?;
+        Ok(node.value().is_some_and(|value| value.targets.get(path).is_some()))
+    }
+
+    /// The role that lists a path where a client finds it or, if none does, the one that it belongs to: down the
+    /// first delegation that covers it, as long as there is one.
+    pub(crate) fn owner(&mut self, path: &TargetPath) -> Result<Visit, Error> {
+        let order = self.order(path)?;
+        let leaf = leaf(&order);
+        // Where there is nothing after it, it is the one, whether it lists the path already or not.
+        let last = leaf + 1 >= order.len();
+        for (index, visit) in order.iter().enumerate() {
+            if !(last && index == leaf) && self.lists(visit, path)? {
+                return Ok(visit.clone());
+            }
+        }
+        let none = || EditError::NoRole { role: TopLevel::Targets.role() };
+        Ok(order.into_iter().nth(leaf).ok_or_else(none)?)
+    }
+
+    /// A role that is to list a path (`lists`), if a client will find it there, or to list it no longer.
+    pub(crate) fn owner_named(
+        &mut self,
+        path: &TargetPath,
+        role: &RoleName,
+        lists: bool,
+    ) -> Result<Visit, Error> {
+        let refused =
+            |reason: String| EditError::NotFound { path: path.to_string(), role: role.clone(), reason };
+        let order = self.order(path)?;
+        let Some(index) = order.iter().position(|visit| visit.role == *role) else {
+            return Err(match self.find(role) {
+                Ok(_) => refused(
+                    "no delegation to it covers the path, or an earlier one that does is terminating"
+                        .to_owned(),
+                )
+                .into(),
+                Err(error) => error,
+            });
+        };
+        for visit in order.get(..index).filter(|_| lists).unwrap_or_default() {
+            if self.lists(visit, path)? {
+                return Err(refused(format!("role {} lists it, and is asked earlier", visit.role)).into());
+            }
+        }
+        let none = || EditError::NoRole { role: role.clone() };
+        Ok(order.into_iter().nth(index).ok_or_else(none)?)
+    }
+
+    /// All roles that list a path where a client might find it.
+    pub(crate) fn listers(&mut self, path: &TargetPath) -> Result<Vec<Visit>, Error> {
+        let order = self.order(path)?;
+        let leaf = leaf(&order);
+        if leaf + 1 >= order.len() {
+            // As in `owner`: whether it lists the path shows when it is changed.
+            let mut listers = Vec::new();
+            for (index, visit) in order.into_iter().enumerate() {
+                if index == leaf || self.lists(&visit, path)? {
+                    listers.push(visit);
+                }
+            }
+            return Ok(listers);
+        }
+        let mut listers = Vec::new();
+        for visit in order {
+            if self.lists(&visit, path)? {
+                listers.push(visit);
+            }
+        }
+        Ok(listers)
+    }
+
+    /// Visits every role but hash bins, delegators first.
+    pub(crate) fn branches(&mut self) -> Result<Vec<Visit>, Error> {
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut pending = vec![Visit { role: TopLevel::Targets.role(), delegator: None }];
+        while let Some(visit) = pending.pop() {
+            if NamedBins::split(&visit.role).is_some() || !seen.insert(visit.role.clone()) {
+                continue;
+            }
+            let node = self.load(&visit.role, visit.delegator.as_ref())?;
+            if node.bins.is_none()
+                && let Some(delegations) = node.delegations()
+            {
+                let child = |role| Visit { role, delegator: Some(visit.role.clone()) };
+                pending.extend(delegations.role_names().into_iter().rev().map(child));
+            }
+            found.push(visit);
+        }
+        Ok(found)
+    }
+
+    /// All roles, delegators first; hash bins are named but not read.
+    pub(crate) fn all(&mut self) -> Result<Vec<Visit>, Error> {
+        let mut all = Vec::new();
+        for visit in self.branches()? {
+            let bins = self.node(&visit.role)?.bins.clone();
+            let delegator = visit.role.clone();
+            all.push(visit);
+            let child = |role| Visit { role, delegator: Some(delegator.clone()) };
+            all.extend(bins.iter().flat_map(NamedBins::names).map(child));
+        }
+        Ok(all)
+    }
+
+    /// A role by its name, wherever it is; hash bins are not looked at.
+    pub(crate) fn find(&mut self, role: &RoleName) -> Result<&Node, Error> {
+        // What is needed most is there already.
+        if !self.nodes.contains_key(role) && NamedBins::split(role).is_none() {
+            self.branches()?;
+        }
+        self.node(role)
+    }
+
+    /// Makes an edit. `now` is when a new role expires until it is signed.
+    pub(crate) fn edit(&mut self, edit: &Edit, now: DateTime<Utc>) -> Result<(), Error> {
+        let delegator = edit.delegator();
+        self.find(delegator)?;
+        let role = edit.role();
+        if let Edit::AddDelegation(_) = edit
+            && self.knows(role)
+            && let Some(other) = self.branches()?.into_iter().find(|visit| visit.role == *role)
+        {
+            let delegator = other.delegator.unwrap_or(other.role);
+            return Err(EditError::Delegated { role: role.clone(), delegator }.into());
+        }
+        if let Edit::EditDelegation(_) = edit {
+            self.load(role, Some(delegator))?;
+        }
+        let node =
+            self.nodes.get_mut(delegator).ok_or_else(|| EditError::NoRole { role: delegator.clone() })?;
+        let Some(mut value) = node.value().cloned() else {
+            return Err(EditError::NoRole { role: delegator.clone() }.into());
+        };
+        apply(edit, &mut value)?;
+        node.edited = Some(value);
+        match edit {
+            Edit::AddDelegation(edit) => {
+                let empty = Targets::new(now);
+                let (value, bins) = new_role(edit, &empty);
+                self.add(role.clone(), Some(delegator.clone()), value);
+                for bin in bins.iter().flat_map(NamedBins::names) {
+                    self.add(bin, Some(role.clone()), empty.clone());
+                }
+            }
+            Edit::EditDelegation(EditDelegation { keys, threshold, .. }) => {
+                // Signatures by other keys, or more of them.
+                if (keys.is_some() || threshold.is_some())
+                    && let Some(node) = self.nodes.get_mut(role)
+                    && !node.is_edited()
+                {
+                    node.edited = node.value().cloned();
+                }
+            }
+            Edit::RemoveDelegation { .. } => self.forget(role),
+        }
+        Ok(())
+    }
+
+    /// Whether a role may be delegated to: every published one is in the snapshot.
+    fn knows(&self, role: &RoleName) -> bool {
+        let listed = |published: &Published| published.set().snapshot().role(role).is_some();
+        self.nodes.contains_key(role) || self.published.is_some_and(listed)
+    }
+
+    /// Forgets a role that is no longer delegated to, and those below it.
+    fn forget(&mut self, role: &RoleName) {
+        let mut pending = vec![role.clone()];
+        while let Some(role) = pending.pop() {
+            self.nodes.remove(&role);
+            let below = self.nodes.iter().filter(|(_, node)| node.delegator.as_ref() == Some(&role));
+            pending.extend(below.map(|(name, _)| name.clone()));
+        }
+    }
+}
+
+impl Node {
+    /// The hash bins that the role delegates to.
+    pub(crate) const fn bins(&self) -> Option<&NamedBins> {
+        self.bins.as_ref()
+    }
+
+    fn covering(&self, path: &TargetPath) -> Vec<(RoleName, bool)> {
+        match (&self.bins, self.delegations()) {
+            // One digest, instead of comparing it with thousands of prefixes.
+            (Some(bins), Some(_)) => vec![(bins.role_of(path), false)],
+            (None, Some(delegations)) => delegations.covering(path),
+            (_, None) => Vec::new(),
+        }
+    }
+}
+
+/// The first role in a client's order without a delegation below it that covers the path.
+fn leaf(order: &[Visit]) -> usize {
+    let is_above = |pair: &[Visit]| match pair {
+        [above, below] => below.delegator.as_ref() == Some(&above.role),
+        _ => false,
+    };
+    order.windows(2).take_while(|pair| is_above(pair)).count()
+}

@@ -3,9 +3,12 @@
 
 mod bad_days;
 mod bad_upstreams;
+mod edit;
 mod interop;
 mod keys;
+mod manifest;
 mod mirror;
+mod plan;
 mod quickstart;
 mod repository;
 mod state;

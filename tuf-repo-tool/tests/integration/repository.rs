@@ -277,7 +277,7 @@ fn the_plain_preset_renews_without_the_key_of_targets() {
     sandbox.verify();
     // What changed must be signed.
     upstream.publish("demo", sdist("demo", "1.1"));
-    sandbox.sync(&upstream).code(1).says("targets.pem");
+    sandbox.sync(&upstream).code(3).says("targets.pem");
     sandbox.verify();
     tuf_client::durable::write_private(&key, &away).unwrap();
     sandbox.sync(&upstream).ok();
@@ -296,7 +296,7 @@ fn what_clients_would_refuse_is_not_published() {
     let timestamp = sandbox.timestamp();
     for role in ["bin-n", "snapshot", "timestamp"] {
         crate::support::write(&path, settings.replace(&format!("keys/{role}.pem"), "keys/stranger.pem"));
-        sandbox.sync(&upstream).code(4).says("nothing was published").says("signed by 0 of the 1 keys");
+        sandbox.sync(&upstream).code(3).says("and this machine has 0 of its keys");
         assert_eq!(sandbox.timestamp(), timestamp);
         sandbox.verify();
     }

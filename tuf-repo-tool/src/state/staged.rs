@@ -17,8 +17,8 @@ use super::State;
 use super::error::StateError;
 use crate::publish::{Change, Changes};
 
-/// Rows of one statement: enough to hide its cost, and below every limit on parameters.
-const BATCH: usize = 500;
+/// Rows of one statement: enough to hide its cost. The driver for SQLite looks for each parameter among all of them.
+const BATCH: usize = 100;
 
 /// Everything staged up to a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -24,6 +24,13 @@ pub struct Change {
     pub role: Option<RoleName>,
 }
 
+impl From<TargetFile> for Change {
+    /// To be signed by the role that the delegations say.
+    fn from(file: TargetFile) -> Self {
+        Self { file: Some(file), role: None }
+    }
+}
+
 impl Changes {
     /// Adds or replaces a target.
     pub fn set(&mut self, path: TargetPath, file: TargetFile) {

@@ -65,10 +65,6 @@ fn file(number: u64) -> TargetFile {
     TargetFile::new(number, Hashes::of(&number.to_be_bytes()))
 }
 
-fn set(file: TargetFile) -> Change {
-    Change { file: Some(file), role: None }
-}
-
 fn changes<'a>(files: impl IntoIterator<Item = (&'a str, Option<u64>)>) -> Changes {
     let mut changes = Changes::default();
     for (text, number) in files {
@@ -129,7 +125,7 @@ async fn what_is_not_committed_is_not_staged(state: &State, other: &State) {
     stage(state, [("a", Some(1))]).await;
     let mut staging = state.staging().await.expect("staging begins");
     for number in 0..2000 {
-        staging.push(&path(&format!("b/{number}")), &set(file(number))).await.expect("a row is pushed");
+        staging.push(&path(&format!("b/{number}")), &file(number).into()).await.expect("a row is pushed");
     }
     assert_eq!(staged(other).await, changes([("a", Some(1))]), "nobody sees half of it");
     drop(staging);
@@ -156,7 +152,7 @@ async fn clearing_keeps_what_was_staged_meanwhile(state: &State, other: &State) 
 async fn what_cannot_be_kept_is_refused(state: &State) {
     let long = TargetFile::new(u64::MAX, Hashes::of(b""));
     let mut staging = state.staging().await.expect("staging begins");
-    let refused = staging.push(&path("long"), &set(long)).await.expect_err("a length over 2^63 is refused");
+    let refused = staging.push(&path("long"), &long.into()).await.expect_err("a length over 2^63 is refused");
     assert!(matches!(refused, StateError::Unstageable { .. }), "{refused}");
     staging.commit().await.expect("an empty staging is committed");
     assert!(staged(state).await.is_empty(), "and is no removal");

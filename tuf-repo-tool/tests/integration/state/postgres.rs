@@ -66,7 +66,7 @@ fn a_connection_that_is_cut_off_leaves_all_or_nothing() {
         state.stage(&changes(&["before"])).await.unwrap();
         let mut staging = state.staging().await.unwrap();
         for number in 0..1200 {
-            staging.push(&path(&format!("a/{number}")), Some(&file("a"))).await.unwrap();
+            staging.push(&path(&format!("a/{number}")), &file("a").into()).await.unwrap();
         }
         execute(&server, KILL_OTHERS).await;
         let error = staging.commit().await.unwrap_err();

@@ -162,7 +162,7 @@ fn a_writer_elsewhere_is_waited_for_and_readers_are_not_held_up() {
         let (state, other) =
             (open(&sandbox.path("s")).await.unwrap(), open(&sandbox.path("s")).await.unwrap());
         let mut staging = state.staging().await.unwrap();
-        staging.push(&path("a"), Some(&file("a"))).await.unwrap();
+        staging.push(&path("a"), &file("a").into()).await.unwrap();
         assert_eq!(staged(&other).await, [""; 0], "a reader does not wait");
         let changes = changes(&["b"]);
         let (waited, committed) = tokio::join!(other.stage(&changes), async {
@@ -196,7 +196,7 @@ pub(super) fn measure(state: State) {
             let mut staging = state.staging().await.unwrap();
             for number in 0..ROWS {
                 let number = u32::try_from(u64::from(number) * step % u64::from(ROWS)).unwrap();
-                staging.push(&name(number), Some(&file("content"))).await.unwrap();
+                staging.push(&name(number), &file("content").into()).await.unwrap();
             }
             staging.commit().await.unwrap();
             println!("staged {ROWS} rows {what}: {:.0} rows/s, {}", second(ROWS, start), peak());

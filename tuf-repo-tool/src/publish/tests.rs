@@ -1,6 +1,7 @@
 //! What a publish leaves on disk: names, versions, pointers, and nothing rewritten (spec 6, PEP 458).
 
 mod faults;
+mod several;
 mod sweep;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,8 @@ mod keys;
 mod manifest;
 mod mirror;
 mod plan;
+mod publish_crash;
+mod publish_races;
 mod quickstart;
 mod repository;
 mod state;

@@ -16,13 +16,14 @@ pub(super) enum Fault {
     Breaks { operation: usize, after: bool },
 }
 
-type Watch = Box<dyn Fn() + Send + Sync>;
+pub(super) type Watch = Box<dyn Fn() + Send + Sync>;
 
 pub(super) struct Faulty {
     inner: Arc<dyn Storage>,
     fault: Option<Fault>,
     watch: Watch,
-    swaps: Swap,
+    /// What happens between comparing and replacing, where the two are not one.
+    between: Option<Watch>,
     pub(super) writes: AtomicUsize,
     pub(super) operations: AtomicUsize,
 }
@@ -36,12 +37,12 @@ impl fmt::Debug for Faulty {
 impl Faulty {
     pub(super) fn new(inner: Arc<dyn Storage>, fault: Option<Fault>, watch: Watch) -> Self {
         let (writes, operations) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { inner, fault, watch, swaps: Swap::Atomic, writes, operations }
+        Self { inner, fault, watch, between: None, writes, operations }
     }
 
-    /// One that does not compare.
-    pub(super) fn unguarded(mut self) -> Self {
-        self.swaps = Swap::Unguarded;
+    /// One whose swap is not atomic.
+    pub(super) fn unguarded(mut self, between: Watch) -> Self {
+        self.between = Some(between);
         self
     }
 
@@ -100,14 +101,15 @@ impl Storage for Faulty {
     }
 
     fn swap(&self, path: &str, expected: Option<&[u8]>, bytes: &[u8]) -> Result<(), StorageError> {
-        if self.swaps == Swap::Atomic {
+        let Some(between) = &self.between else {
             return self.write_with(|| self.inner.swap(path, expected, bytes));
-        }
+        };
         let found = self.read(path, u64::MAX)?;
         if found.as_deref() != expected {
             return Err(StorageError::Conflict { storage: self.url(), path: path.to_owned() });
         }
-        // Whoever stops here, and goes on later, overwrites whatever is there by then.
+        between();
+        // What is there by now is overwritten, whatever it is.
         self.write_with(|| {
             let now = self.inner.read(path, u64::MAX)?;
             self.inner.swap(path, now.as_deref(), bytes)
@@ -115,7 +117,7 @@ impl Storage for Faulty {
     }
 
     fn swaps(&self) -> Result<Swap, StorageError> {
-        Ok(self.swaps)
+        Ok(if self.between.is_some() { Swap::Unguarded } else { Swap::Atomic })
     }
 
     fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {

@@ -17,12 +17,10 @@ use tokio::time::{Instant, sleep};
 use super::TIMESTAMP;
 use super::commit::{conflict, timestamp, version};
 use crate::error::Error;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{SWAP_DEADLINE, Storage, StorageError};
 
-/// After this time a request to storage has ended, one way or the other.
-pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a lease is taken for: enough to send when half of it is over. A dead publisher stops others no longer than that.
-pub const LEASE: Duration = Duration::from_secs(4 * REQUEST_DEADLINE.as_secs());
+pub const LEASE: Duration = Duration::from_secs(4 * SWAP_DEADLINE.as_secs());
 /// How often a timestamp that somebody else overwrites is sent again.
 const ATTEMPTS: u32 = 5;
 /// How often the lease is asked for that another publisher has.
@@ -102,7 +100,7 @@ pub(super) async fn settle(storage: &dyn Storage, lease: &dyn PublishLease) -> R
             std::cmp::Ordering::Equal => return Err(conflict(Some(&announced), found.as_deref())),
             std::cmp::Ordering::Less => {}
         }
-        if remaining.saturating_sub(began.elapsed()) <= 2 * REQUEST_DEADLINE {
+        if remaining.saturating_sub(began.elapsed()) <= 2 * SWAP_DEADLINE {
             continue;
         }
         if sent {

@@ -46,7 +46,7 @@ use transaction::{Staged, Transaction};
 pub use changes::{Change, Changes};
 pub use first::bins_role;
 pub(crate) use first::first_tree;
-pub use lease::{LEASE, PublishLease, REQUEST_DEADLINE};
+pub use lease::{LEASE, PublishLease};
 pub use pen::{Need, NeedKey};
 pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};
 pub use read_back::read_back;

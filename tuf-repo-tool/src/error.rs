@@ -4,9 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tuf_client::durable::{DurableError, LockError};
+use tuf_core::TopLevel;
 
 use crate::detached::DetachedError;
 use crate::edit::{EditError, FileError, ManifestError};
+use crate::event::EventError;
 use crate::keys::KeyError;
 use crate::mirror::UpstreamError;
 use crate::state::StateError;
@@ -56,7 +58,7 @@ pub enum Error {
     },
     /// Published files are not on this machine.
     #[error("the published files are in {storage}, not in a directory of this machine")]
-    Elsewhere {
+    NotLocal {
         /// The storage's URL.
         storage: String,
     },
@@ -66,6 +68,9 @@ pub enum Error {
     /// What is staged of roles or for them cannot be.
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// An event could not be opened, signed or finished.
+    #[error(transparent)]
+    Event(#[from] EventError),
     /// A repository is there already.
     #[error("{} already is a repository", path.display())]
     Exists {
@@ -105,11 +110,29 @@ pub enum Error {
     /// A list of targets cannot be taken.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A new root does not fit what is published: clients would refuse one of the two.
+    #[error("root {version} was not published: {} would not hold under it", role.name())]
+    NextRoot {
+        /// The version of the new root.
+        version: u64,
+        /// The role that clients would refuse.
+        role: TopLevel,
+        /// Why.
+        source: tuf_core::Error,
+    },
     /// There is no repository.
     #[error("{} is no repository: it has no tuf-repo.toml", path.display())]
     NotARepository {
         /// The directory.
         path: PathBuf,
+    },
+    /// Keys that are to be offline would lie in the repository.
+    #[error("{} is in the repository {}: offline keys are kept away from it", path.display(), repository.display())]
+    OfflineKeys {
+        /// Where the keys were to be written.
+        path: PathBuf,
+        /// The repository.
+        repository: PathBuf,
     },
     /// Published metadata is damaged, or not signed by the repository's keys.
     #[error("published metadata is damaged")]
@@ -199,7 +222,7 @@ impl Error {
             Self::Busy { .. } => Some("wait until it has ended, or stop it".to_owned()),
             Self::Check { source, .. } => source.hint(),
             Self::Client(error) => error.hint(),
-            Self::Elsewhere { .. } => Some("any web server or CDN in front of it serves them".to_owned()),
+            Self::NotLocal { .. } => Some("any web server or CDN in front of it serves them".to_owned()),
             Self::Detached(error) => error.hint(),
             Self::Conflict { .. } | Self::Unsettled { .. } => {
                 Some("run the command again: it starts from what is published now; --retry N does so by itself".to_owned())
@@ -224,6 +247,11 @@ impl Error {
                     .to_owned(),
             ),
             Self::Unsent { .. } => Some("the next publish or renew sends it".to_owned()),
+            Self::Event(error) => error.hint(),
+            Self::NextRoot { role, .. } => Some(format!(
+                "name the keys of {0} that the old and the new root list in [roles.{0}] of tuf-repo.toml, and finish again",
+                role.name()
+            )),
             Self::NotARepository { .. } => {
                 Some("`tuf-repo init DIR` makes one; --repo DIR or TUF_REPO says where it is".to_owned())
             }
@@ -240,7 +268,11 @@ impl Error {
     /// Whether all is well but for signatures of keys that are elsewhere.
     #[must_use]
     pub const fn needs_signatures(&self) -> bool {
-        matches!(self, Self::Edit(error) if error.needs_signatures())
+        match self {
+            Self::Edit(error) => error.needs_signatures(),
+            Self::Event(error) => matches!(error, EventError::Incomplete { .. }),
+            _ => false,
+        }
     }
 
     /// Whether the tool refused something as unsafe, as opposed to failing.
@@ -249,8 +281,11 @@ impl Error {
         match self {
             Self::Client(error) => error.is_refusal(),
             Self::Edit(error) => !error.needs_signatures(),
+            Self::Event(error) => error.is_refusal(),
             Self::Check { .. }
             | Self::Manifest(_)
+            | Self::NextRoot { .. }
+            | Self::OfflineKeys { .. }
             | Self::StagedFile { .. }
             | Self::Published(_)
             | Self::Unguarded { .. }

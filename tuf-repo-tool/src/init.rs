@@ -1,5 +1,7 @@
 //! A new repository: settings, keys, and the first root.
 
+mod offline;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use crate::error::Error;
 use crate::keys::{Algorithm, KeyUri, Passphrases, file};
 use crate::publish::publish_first_root;
 use crate::repository::Repository;
+
+pub use offline::{OfflineKeys, init_offline};
 
 /// The unknown root field by which `audit` knows a repository whose keys anybody with its disk can use.
 pub const DEMONSTRATION: &str = "x-demonstration";
@@ -93,36 +97,55 @@ pub fn init(
         mirror: Mirror::default(),
     };
     let repository = Repository::new(directory, config)?;
+    make_directories(&repository)?;
+    let lock = repository.lock()?;
+    for (kind, role) in &repository.config.roles {
+        for key in &role.keys {
+            let Some(path) = key.path(directory) else { continue };
+            make_key(&path, kind.name(), options, passphrases)?;
+        }
+    }
+    if repository.read_metadata("1.root.json")?.is_none() {
+        publish_first_root(&repository, passphrases, extra(options))?;
+    }
+    repository.config.save(directory)?;
+    drop(lock);
+    Ok(repository)
+}
+
+fn make_directories(repository: &Repository) -> Result<(), Error> {
     if let Some(public) = repository.storage().local() {
         durable::create_dirs(&public.join("metadata"), Access::Shared)?;
         durable::create_dirs(&public.join("targets"), Access::Shared)?;
     }
-    durable::create_dirs(&directory.join("keys"), Access::Private)?;
-    let lock = repository.lock()?;
+    Ok(durable::create_dirs(&repository.directory().join("keys"), Access::Private)?)
+}
 
-    for (kind, role) in &repository.config.roles {
-        for key in &role.keys {
-            let Some(path) = key.path(directory) else { continue };
-            if path.exists() {
-                if !file::public_path(&path).exists() {
-                    file::complete(&path, passphrases)?;
-                }
-                continue;
-            }
-            let passphrase = if options.encrypted { Some(passphrases.choose(kind.name())?) } else { None };
-            file::generate(&path, options.algorithm, passphrase.as_ref())?;
+/// Generates a key, unless an `init` that was interrupted did; `name` finds its passphrase.
+fn make_key(
+    path: &Path,
+    name: &str,
+    options: &InitOptions,
+    passphrases: &mut Passphrases,
+) -> Result<(), Error> {
+    if path.exists() {
+        if !file::public_path(path).exists() {
+            file::complete(path, passphrases)?;
         }
+        return Ok(());
     }
+    let passphrase = if options.encrypted { Some(passphrases.choose(name)?) } else { None };
+    file::generate(path, options.algorithm, passphrase.as_ref())?;
+    Ok(())
+}
+
+/// Unknown fields of the first root.
+fn extra(options: &InitOptions) -> Extra {
     let mut extra = Extra::new();
     if !options.encrypted
         && let Ok(yes) = Json::parse(b"true")
     {
         extra.insert(DEMONSTRATION.to_owned(), yes);
     }
-    if repository.read_metadata("1.root.json")?.is_none() {
-        publish_first_root(&repository, passphrases, extra)?;
-    }
-    repository.config.save(directory)?;
-    drop(lock);
-    Ok(repository)
+    extra
 }

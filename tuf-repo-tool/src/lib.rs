@@ -10,6 +10,7 @@ mod config;
 pub mod detached;
 pub mod edit;
 mod error;
+pub mod event;
 mod init;
 pub mod keys;
 pub mod mirror;
@@ -26,7 +27,7 @@ pub use config::{
     Config, DelegationConfig, Mirror, Period, PeriodError, ProjectConfig, RoleConfig, RoleKind,
 };
 pub use error::Error;
-pub use init::{DEMONSTRATION, InitOptions, Preset, init};
+pub use init::{DEMONSTRATION, InitOptions, OfflineKeys, Preset, init, init_offline};
 pub use repository::{Lock, Published, Repository};
 pub use serve::serve;
 pub use state::{SeenPage, Staging, State};

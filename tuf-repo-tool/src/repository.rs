@@ -108,9 +108,9 @@ impl Repository {
     /// The directory that published files are in, if they are on this machine.
     ///
     /// # Errors
-    /// [`Error::Elsewhere`].
+    /// [`Error::NotLocal`].
     pub fn public(&self) -> Result<&Path, Error> {
-        self.storage.local().ok_or_else(|| Error::Elsewhere { storage: self.storage.url() })
+        self.storage.local().ok_or_else(|| Error::NotLocal { storage: self.storage.url() })
     }
 
     /// Working state: the database and the lock.
@@ -180,7 +180,7 @@ impl Repository {
         Ok(self.storage.read(&Self::metadata_path(name), MAX_METADATA)?)
     }
 
-    fn require_metadata(&self, name: &str) -> Result<Vec<u8>, Error> {
+    pub(crate) fn require_metadata(&self, name: &str) -> Result<Vec<u8>, Error> {
         let path = Self::metadata_path(name);
         self.read_metadata(name)?.ok_or_else(|| Error::Missing { storage: self.storage.url(), path })
     }

@@ -1,14 +1,17 @@
 //! Signing with the keys that `tuf-repo.toml` names for a role.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
+use std::io::ErrorKind;
 
-use tuf_core::{Draft, Key, Keys, Metadata, RoleKeys, RoleName};
+use tuf_core::{Draft, Key, KeyId, Keys, Metadata, RoleKeys, RoleName};
 
 use crate::config::RoleKind;
-use crate::edit::Keyring;
+use crate::edit::EditError;
 use crate::error::Error;
-use crate::keys::{self, KeyUri, Passphrases, Signer};
+use crate::keys::{self, KeyError, KeyUri, Passphrases, Signer};
+use crate::publish::Listed;
 use crate::repository::Repository;
 
 /// The keys of a repository, unlocked when they are first used.
@@ -16,7 +19,7 @@ pub(crate) struct Signers<'a> {
     repository: &'a Repository,
     passphrases: &'a mut Passphrases,
     open: BTreeMap<String, Box<dyn Signer>>,
-    keyring: Keyring<'a>,
+    public: BTreeMap<String, Key>,
 }
 
 impl fmt::Debug for Signers<'_> {
@@ -29,7 +32,7 @@ impl<'a> Signers<'a> {
     /// The keys of this repository; none is unlocked yet.
     #[must_use]
     pub(crate) const fn new(repository: &'a Repository, passphrases: &'a mut Passphrases) -> Self {
-        Self { repository, passphrases, open: BTreeMap::new(), keyring: Keyring::new(repository) }
+        Self { repository, passphrases, open: BTreeMap::new(), public: BTreeMap::new() }
     }
 
     fn signer(&mut self, uri: &KeyUri) -> Result<&dyn Signer, Error> {
@@ -42,56 +45,106 @@ impl<'a> Signers<'a> {
         }
     }
 
-    /// Signs with those keys of a role that are on this machine, each signature verified as it is made and filed under
-    /// the key ID that its delegator has for it.
+    fn public(&mut self, uri: &KeyUri) -> Result<Key, Error> {
+        match self.public.entry(uri.to_string()) {
+            Entry::Occupied(known) => Ok(known.get().clone()),
+            Entry::Vacant(place) => Ok(place.insert(keys::public(uri, self.repository.directory())?).clone()),
+        }
+    }
+
+    /// Signs with every one of these keys that one of `listed` lists, under the ID that it has there; each signature is
+    /// verified as it is made. During a rotation both roots list keys; a key that nobody lists is not used. One whose
+    /// private half is elsewhere, or that fails, is passed over where the others are enough.
     ///
     /// # Errors
-    /// [`Error::Key`], [`Error::Signature`]; [`Error::Edit`] if too few of the keys are here.
-    pub(crate) fn sign_as<T: Metadata>(
+    /// [`Error::Edit`] if too few of the keys are here, [`Error::Key`], [`Error::Signature`].
+    pub(crate) fn sign<T: Metadata>(
         &mut self,
         value: T,
         role: &RoleName,
         uris: &[KeyUri],
-        authority: Option<(&Keys, &RoleKeys)>,
+        listed: &[Listed],
     ) -> Result<Vec<u8>, Error> {
-        let holders = match authority {
-            Some(authority) => self.keyring.signers(role, authority)?,
-            None => Vec::new(),
-        };
         let mut draft = Draft::new(value);
+        let (mut signed, mut failed) = (Vec::new(), None);
         for uri in uris {
-            let listed = holders.iter().find(|holder| holder.uri.as_ref() == Some(uri));
-            // While a root changes, top-level roles are signed with the keys of both.
-            let wanted = listed.is_some() || authority.is_none() || role.top_level().is_some();
-            if !wanted || !self.keyring.is_here(uri) {
-                continue;
+            match self.sign_with(&mut draft, role, uri, listed) {
+                Ok(key) => signed.extend(key),
+                Err(Error::Key(error)) if is_elsewhere(&error) => {}
+                Err(error @ Error::Key(_)) => drop(failed.get_or_insert(error)),
+                Err(error) => return Err(error),
             }
-            let signer = self.signer(uri)?;
-            let key = signer.public();
-            let id = listed.map_or_else(|| key.id(), |holder| holder.id.clone());
-            let signature = signer.sign(draft.payload().as_bytes())?;
-            draft
-                .attach(&id, key, &signature)
-                .map_err(|source| Error::Signature { role: role.to_string(), source })?;
+        }
+        let count = |listed: &Listed| {
+            let mut keys: Vec<_> = signed.iter().filter(|key| listed.ids_of(key).next().is_some()).collect();
+            keys.dedup_by(|one, other| one.public() == other.public());
+            keys.len()
+        };
+        let is_short = |listed: &&Listed| {
+            usize::try_from(listed.role.threshold()).is_ok_and(|threshold| count(listed) < threshold)
+        };
+        match (listed.iter().find(is_short), failed) {
+            (None, None) => {}
+            (None, Some(error)) => {
+                tracing::warn!("role {role} is signed without a key: {}", tuf_client::chain(&error));
+            }
+            (Some(_), Some(error)) => return Err(error),
+            (Some(short), None) => {
+                let missing = short.role.keyids.iter().filter(|id| {
+                    let key = short.keys.get(id).and_then(Key::public);
+                    !signed.iter().any(|signed| signed.public() == key)
+                });
+                let name = |id: &KeyId| self.name_of(short.keys.get(id), uris).unwrap_or_else(|| id.short());
+                return Err(EditError::SignedElsewhere {
+                    role: role.clone(),
+                    threshold: short.role.threshold(),
+                    here: count(short),
+                    missing: missing.map(name).collect(),
+                }
+                .into());
+            }
         }
         Ok(draft.finish().into_bytes())
     }
 
-    /// Signs with every key of a role, each signature verified as it is made.
-    ///
-    /// # Errors
-    /// [`Error::Key`], [`Error::Signature`].
-    pub(crate) fn sign<T: Metadata>(&mut self, value: T, kind: RoleKind) -> Result<Vec<u8>, Error> {
-        let repository = self.repository;
-        let mut draft = Draft::new(value);
-        for uri in &repository.config.role(kind)?.keys {
-            let signer = self.signer(uri)?;
-            let signature = signer.sign(draft.payload().as_bytes())?;
-            draft
-                .attach(&signer.public().id(), signer.public(), &signature)
-                .map_err(|source| Error::Signature { role: kind.to_string(), source })?;
+    /// The URI of a key, if it is one of these.
+    fn name_of(&self, key: Option<&Key>, uris: &[KeyUri]) -> Option<String> {
+        let key = key?.public()?;
+        let is_it = |uri: &&KeyUri| {
+            self.public.get(&uri.to_string()).and_then(Key::public).is_some_and(|known| known == key)
+        };
+        uris.iter().find(is_it).map(ToString::to_string)
+    }
+
+    /// Signs with one key; `None` if nobody lists it.
+    fn sign_with<T: Metadata>(
+        &mut self,
+        draft: &mut Draft<T>,
+        role: &RoleName,
+        uri: &KeyUri,
+        listed: &[Listed],
+    ) -> Result<Option<Key>, Error> {
+        let key = self.public(uri)?;
+        let ids: BTreeSet<&KeyId> = listed.iter().flat_map(|listed| listed.ids_of(&key)).collect();
+        if ids.is_empty() {
+            return Ok(None);
         }
-        Ok(draft.finish().into_bytes())
+        let signature = self.signer(uri)?.sign(draft.payload().as_bytes())?;
+        for id in ids {
+            draft
+                .attach(id, &key, &signature)
+                .map_err(|source| Error::Signature { role: role.to_string(), source })?;
+        }
+        Ok(Some(key))
+    }
+}
+
+/// The private half is not on this machine.
+fn is_elsewhere(error: &KeyError) -> bool {
+    match error {
+        KeyError::Elsewhere { .. } => true,
+        KeyError::Io { source, .. } => source.kind() == ErrorKind::NotFound,
+        _ => false,
     }
 }
 
@@ -103,7 +156,7 @@ pub(crate) fn public_keys(repository: &Repository, kind: RoleKind) -> Result<Vec
     let role = repository.config.role(kind)?;
     let keys: Vec<Key> =
         role.keys.iter().map(|uri| keys::public(uri, repository.directory())).collect::<Result<_, _>>()?;
-    let distinct: std::collections::BTreeSet<_> = keys.iter().filter_map(Key::public).collect();
+    let distinct: BTreeSet<_> = keys.iter().filter_map(Key::public).collect();
     if usize::try_from(role.threshold).is_ok_and(|threshold| distinct.len() < threshold) {
         return Err(Error::TooFewKeys {
             role: kind.to_string(),

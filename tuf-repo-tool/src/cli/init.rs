@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tuf_client::simple::Layout;
 use tuf_core::bins::HashBins;
 use tuf_repo_tool::keys::{Algorithm, Passphrases};
-use tuf_repo_tool::{InitOptions, Preset, init};
+use tuf_repo_tool::{InitOptions, OfflineKeys, Preset, init, init_offline};
 
 use super::{Failure, Output};
 
@@ -13,7 +13,8 @@ use super::{Failure, Output};
 pub(crate) struct Args {
     /// The directory of the new repository
     directory: PathBuf,
-    /// Its roles: those of PEP 458 with hash bins, or the four of TUF
+    /// Its roles: those of PEP 458 with hash bins, the four of TUF, or those of PEP 458 with root, targets and bins signed
+    /// elsewhere
     #[arg(long, default_value = "mirror")]
     preset: PresetName,
     /// Which files are targets: all (pep458), or the pages, which name the files by hash (index)
@@ -25,6 +26,15 @@ pub(crate) struct Args {
     /// What kind of keys to generate: ed25519, ecdsa-p256, ecdsa-p384
     #[arg(long, value_name = "TYPE", default_value = "ed25519")]
     key_type: String,
+    /// Where the keys of root, targets and bins are written with offline-root; take them away afterwards
+    #[arg(long, value_name = "DIR", required_if_eq("preset", "offline-root"))]
+    offline_keys: Option<PathBuf>,
+    /// How many keys root has with offline-root
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "offline_keys")]
+    root_keys: u32,
+    /// How many of them must sign
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "offline_keys")]
+    root_threshold: u32,
     /// Leave the keys unencrypted: for trying out only
     #[arg(long)]
     no_passphrase: bool,
@@ -34,6 +44,7 @@ pub(crate) struct Args {
 enum PresetName {
     Mirror,
     Plain,
+    OfflineRoot,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -48,11 +59,11 @@ fn bin_count(text: &str) -> Result<u32, String> {
     Ok(count)
 }
 
-pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let algorithm: Algorithm = args.key_type.parse().map_err(tuf_repo_tool::Error::from)?;
     let mut options = InitOptions::default();
     options.preset = match args.preset {
-        PresetName::Mirror => Preset::Mirror,
+        PresetName::Mirror | PresetName::OfflineRoot => Preset::Mirror,
         PresetName::Plain => Preset::Plain,
     };
     options.layout = match args.layout {
@@ -62,7 +73,25 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     options.bins = args.bins;
     options.algorithm = algorithm;
     options.encrypted = !args.no_passphrase;
-    let repository = init(&args.directory, &options, &mut Passphrases::from_environment())?;
+    let mut passphrases = Passphrases::from_environment();
+    let repository = match (args.preset, &args.offline_keys) {
+        (PresetName::OfflineRoot, Some(keys)) => {
+            let mut offline = OfflineKeys::new(keys.clone());
+            offline.root_keys = args.root_keys;
+            offline.root_threshold = args.root_threshold;
+            let repository = init_offline(&args.directory, &options, &offline, &mut passphrases).await?;
+            output.say(&format!(
+                "{} holds the keys of root, targets and bins: give each to its holder, and leave none of them here",
+                keys.display()
+            ));
+            repository
+        }
+        (_, Some(_)) => {
+            let message = "--offline-keys is for --preset offline-root".to_owned();
+            return Err(Failure::Message(message, None));
+        }
+        (_, None) => init(&args.directory, &options, &mut passphrases)?,
+    };
     let root = repository.directory().join("root.json");
     let directory = repository.directory().display();
     output.result(

@@ -4,6 +4,7 @@
 
 mod add;
 mod delegate;
+mod event;
 mod init;
 mod key;
 mod mirror;
@@ -62,6 +63,9 @@ enum Command {
     /// Generate, import, list and show keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Change a role whose keys are elsewhere: threshold signing, also without a network
+    #[command(subcommand)]
+    Event(event::Command),
     /// Say what is mirrored, and mirror it
     #[command(subcommand)]
     Mirror(mirror::Command),
@@ -144,7 +148,8 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
     let repo = &cli.global.repo;
     match cli.command {
         Command::Quickstart(args) => quickstart::run(args, output).await,
-        Command::Init(args) => init::run(&args, output),
+        Command::Event(command) => event::run(command, repo, output).await,
+        Command::Init(args) => init::run(&args, output).await,
         Command::Key(command) => key::run(command, repo, output),
         Command::Mirror(command) => mirror::run(command, Repository::open(repo)?, output).await,
         Command::Payload(args) => payload::payload(&args, repo),

@@ -36,15 +36,8 @@ impl<'a> Keyring<'a> {
             .or_insert_with(|| (keys::public(uri, directory).ok(), is_here(uri, self.repository)))
     }
 
-    /// Whether the private half behind a URI can be asked for a signature on this machine.
-    pub(crate) fn is_here(&mut self, uri: &KeyUri) -> bool {
-        self.known(uri).1
-    }
-
-    /// Every key that may sign for a role.
-    pub(crate) fn holders(&mut self, role: &RoleName, (keys, role_keys): (&Keys, &RoleKeys)) -> Vec<Holder> {
-        let repository = self.repository;
-        let uris = repository.config.terms(role).map_or(&[][..], |terms| terms.keys);
+    /// Every key that may sign for a role, and which of these URIs it is.
+    pub(crate) fn holders_of(&mut self, uris: &[KeyUri], keys: &Keys, role_keys: &RoleKeys) -> Vec<Holder> {
         let mut holders = Vec::with_capacity(role_keys.keyids.len());
         for id in role_keys.keyids.iter() {
             let Some(key) = keys.get(id) else { continue };
@@ -63,15 +56,11 @@ impl<'a> Keyring<'a> {
         holders
     }
 
-    /// The keys behind these URIs, all of which are to sign, and how many they are.
-    pub(crate) fn named(&mut self, uris: &[KeyUri]) -> (u32, Vec<Holder>) {
-        let holder = |uri: &KeyUri| {
-            let (key, here) = self.known(uri).clone();
-            let key = key?;
-            Some(Holder { id: key.id(), key, uri: Some(uri.clone()), here })
-        };
-        let holders: Vec<_> = uris.iter().filter_map(holder).collect();
-        (u32::try_from(holders.len()).unwrap_or(u32::MAX), holders)
+    /// Every key that may sign for a role, and where the settings say it is.
+    pub(crate) fn holders(&mut self, role: &RoleName, (keys, role_keys): (&Keys, &RoleKeys)) -> Vec<Holder> {
+        let repository = self.repository;
+        let uris = repository.config.terms(role).map_or(&[][..], |terms| terms.keys);
+        self.holders_of(uris, keys, role_keys)
     }
 
     /// Every key that may sign for a role, if enough of them are here.

@@ -8,6 +8,7 @@ use tuf_core::{Delegated, Delegation, Delegations, Keys, RoleKeys, RoleName, Tar
 
 use super::{Edit, EditDelegation, EditError, NamedBins, apply, apply::new_role};
 use crate::error::Error;
+use crate::publish::Listed;
 use crate::repository::Published;
 
 /// How many roles every client visits in one search, besides `targets`.
@@ -343,6 +344,34 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
+    /// Puts the file of a role in place that was signed elsewhere. Roles below it that get other keys must be signed
+    /// anew, but for those `signed` elsewhere as well.
+    pub(crate) fn replace(
+        &mut self,
+        role: &RoleName,
+        value: &Targets,
+        signed: impl Fn(&RoleName) -> bool,
+    ) -> Result<(), Error> {
+        self.find(role)?;
+        let node = self.nodes.get_mut(role).ok_or_else(|| EditError::NoRole { role: role.clone() })?;
+        node.edited = Some(value.clone());
+        node.bins = value.delegations.as_ref().and_then(|delegations| NamedBins::of(role, delegations));
+        let before = node.base().and_then(|base| base.delegations.clone());
+        let (Some(before), Some(after)) = (before, &value.delegations) else { return Ok(()) };
+        for below in after.role_names() {
+            if signed(&below) || who(&before, &below) == who(after, &below) {
+                continue;
+            }
+            self.load(&below, Some(role))?;
+            if let Some(node) = self.nodes.get_mut(&below)
+                && !node.is_edited()
+            {
+                node.edited = node.value().cloned();
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a role may be delegated to: every published one is in the snapshot.
     fn knows(&self, role: &RoleName) -> bool {
         let listed = |published: &Published| published.set().snapshot().role(role).is_some();
@@ -374,6 +403,11 @@ impl Node {
             (_, None) => Vec::new(),
         }
     }
+}
+
+/// Who signs for a role on the word of its delegator.
+fn who(delegations: &Delegations, role: &RoleName) -> Option<Listed> {
+    Some(Listed::of((&delegations.keys, delegations.role_keys(role)?)))
 }
 
 /// The first role in a client's order without a delegation below it that covers the path.

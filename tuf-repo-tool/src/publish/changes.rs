@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tuf_core::{RoleName, TargetFile, TargetPath};
 
+use super::elsewhere::SignedElsewhere;
 use crate::edit::Edit;
 
 /// What is to change: of roles, and of targets. For each path it holds what is to be signed of it, or nothing
@@ -12,6 +13,7 @@ use crate::edit::Edit;
 pub struct Changes {
     edits: Vec<Edit>,
     targets: BTreeMap<TargetPath, Change>,
+    elsewhere: SignedElsewhere,
 }
 
 /// What is to change of one target.
@@ -51,6 +53,16 @@ impl Changes {
     #[must_use]
     pub fn edits(&self) -> &[Edit] {
         &self.edits
+    }
+
+    /// Whole files that are taken as they are, and the root that comes after them.
+    pub(crate) const fn elsewhere(&self) -> &SignedElsewhere {
+        &self.elsewhere
+    }
+
+    /// Takes files that were signed elsewhere.
+    pub(crate) fn set_elsewhere(&mut self, elsewhere: SignedElsewhere) {
+        self.elsewhere = elsewhere;
     }
 
     /// Replaces the edits of roles.

@@ -136,7 +136,16 @@ pub(super) async fn check(
         let between = Tester::new(repository, &root, with(&before))?;
         between.refresh("a client that sees the new root and the old timestamp").await?;
     }
-    let who = "a new client";
+    let mut root = root;
+    let mut who = "a new client";
+    if let Some(next) = changes.elsewhere().next_root() {
+        let next: Arc<[u8]> = next.as_bytes().into();
+        Tester::new(repository, &next, after.clone())?.refresh("a client of the next root").await?;
+        // Under a root that has expired there is no client: the next one heals that.
+        if published.is_some_and(|published| published.set().root().header.expires <= repository.now()) {
+            (root, who) = (next, "a client of the next root");
+        }
+    }
     let view = Tester::new(repository, &root, after.clone())?.refresh(who).await?;
     check_roles(&view, commit).await.map_err(|error| failed(who, error))?;
     check_targets(repository, options, &view, changes).await?;

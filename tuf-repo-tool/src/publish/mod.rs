@@ -13,6 +13,7 @@
 mod changes;
 mod check;
 mod commit;
+mod elsewhere;
 mod expiry;
 mod first;
 mod journal;
@@ -44,6 +45,7 @@ use state_lease::StateLease;
 use transaction::{Staged, Transaction};
 
 pub use changes::{Change, Changes};
+pub(crate) use elsewhere::{Listed, SignedElsewhere};
 pub use first::bins_role;
 pub(crate) use first::first_tree;
 pub use lease::{LEASE, PublishLease};
@@ -51,6 +53,7 @@ pub use pen::{Need, NeedKey};
 pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};
 pub use read_back::read_back;
 pub use root::{publish_first_root, renew_root};
+pub(crate) use root::{publish_next_root, stands_under};
 
 /// The one file that is replaced.
 const TIMESTAMP: &str = "metadata/timestamp.json";

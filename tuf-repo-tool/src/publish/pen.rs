@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tuf_core::{Draft, Key, Keys, Metadata, PublicKey, RoleKeys, RoleName};
+use tuf_core::{Draft, Key, Metadata, PublicKey, RoleName};
 
+use super::Listed;
 use crate::config::section;
 use crate::edit::{Holder, Keyring};
 use crate::error::Error;
@@ -58,16 +59,20 @@ impl Pen<'_> {
         role: &RoleName,
         value: T,
         uris: &[KeyUri],
-        authority: Option<(&Keys, &RoleKeys)>,
+        listed: &[Listed],
     ) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Sign(signers) => signers.sign_as(value, role, uris, authority),
+            Self::Sign(signers) => signers.sign(value, role, uris, listed),
             Self::Measure(keyring, needs) => {
-                let (threshold, holders) = match authority {
-                    Some(authority) => (authority.1.threshold(), keyring.holders(role, authority)),
-                    // Before the first publish root lists the keys of the settings.
-                    None => keyring.named(uris),
-                };
+                let mut holders: Vec<Holder> = Vec::new();
+                for holder in
+                    listed.iter().flat_map(|listed| keyring.holders_of(uris, &listed.keys, &listed.role))
+                {
+                    if !holders.iter().any(|known| known.id == holder.id) {
+                        holders.push(holder);
+                    }
+                }
+                let threshold = listed.iter().map(|listed| listed.role.threshold()).max().unwrap_or_default();
                 let payload = Draft::new(value);
                 let here = holders.iter().filter(|holder| holder.here).count();
                 let count = here.max(usize::try_from(threshold).unwrap_or(usize::MAX));

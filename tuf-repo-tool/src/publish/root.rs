@@ -1,9 +1,15 @@
 //! Root is a publish of its own.
 
-use tuf_client::durable;
-use tuf_core::trust::RootChain;
-use tuf_core::{Extra, Root, TopLevel};
+use std::sync::Arc;
 
+use tuf_client::durable;
+use tuf_core::trust::{Authority, RootChain};
+use tuf_core::{
+    Envelope, Error as Refusal, Extra, Limits, Metadata, Root, Snapshot, Targets, Timestamp, TopLevel,
+};
+
+use super::commit::{Commit, Visible, commit};
+use super::{Changes, Check, Listed, Options, Summary, journal};
 use crate::config::RoleKind;
 use crate::error::Error;
 use crate::keys::Passphrases;
@@ -33,7 +39,9 @@ pub fn publish_first_root(
         root.set_role(role, &public_keys(repository, kind)?, config.role(kind)?.threshold);
     }
     root.extra = extra;
-    let bytes = Signers::new(repository, passphrases).sign(root, RoleKind::Root)?;
+    let listed = Listed::configured(repository, RoleKind::Root)?;
+    let keys = &config.role(RoleKind::Root)?.keys;
+    let bytes = Signers::new(repository, passphrases).sign(root, &TopLevel::Root.role(), keys, &[listed])?;
     write(repository, 1, &bytes)
 }
 
@@ -63,18 +71,79 @@ pub fn renew_root(
     next.header.version += 1;
     next.header.expires = repository.now() + role.expires.delta();
     let version = next.header.version;
-    let bytes = Signers::new(repository, passphrases).sign(next, RoleKind::Root)?;
+    let listed = Listed::of_root(root, TopLevel::Root);
+    let mut signers = Signers::new(repository, passphrases);
+    let bytes = signers.sign(next, &TopLevel::Root.role(), &role.keys, &[listed])?;
     // What a client will do with it.
-    let limits = std::sync::Arc::new(tuf_core::Limits::default());
-    RootChain::pinned(root.bytes(), limits)
+    RootChain::pinned(root.bytes(), Arc::new(Limits::default()))
         .and_then(|chain| chain.next(&bytes.as_slice().into()))
         .map_err(Error::Published)?;
     write(repository, version, &bytes)?;
     Ok(Some(version))
 }
 
+/// Publishes the next root, which was signed elsewhere. What is published must hold under it already.
+///
+/// # Errors
+/// [`Error::NextRoot`], [`Error::Check`], [`Error::Storage`], [`Error::File`].
+pub(crate) async fn publish_next_root(
+    repository: &Repository,
+    _lock: &Lock,
+    bytes: &[u8],
+    options: &Options,
+) -> Result<(), Error> {
+    let Some(published) = repository.published()? else { return write(repository, 1, bytes) };
+    let next = RootChain::pinned(published.set().root().bytes(), Arc::new(Limits::default()))
+        .and_then(|chain| chain.next(&Arc::from(bytes)))
+        .map_err(Error::Published)?;
+    stands_under(&published, next.root())?;
+    let path = Repository::metadata_path(&format!("{}.root.json", next.root().header.version));
+    let step = Commit {
+        files: Vec::new(),
+        visible: Visible { roots: vec![NewFile { path, bytes: bytes.to_vec() }], timestamp: None },
+        expected: Some(published.set().timestamp().bytes().to_vec()),
+        summary: Summary::default(),
+    };
+    // Clients of every root there ever was, the next one included.
+    let mut options = options.clone();
+    options.check = Check::All;
+    let (asked, nothing) = (journal::fingerprint(&bytes), Changes::default());
+    commit(repository, &options, Some(&published), &nothing, &asked, &step).await?;
+    write_copy(repository, bytes)
+}
+
+/// Whether the published timestamp, snapshot and targets hold under a root: whoever has it next to them must accept all.
+///
+/// # Errors
+/// [`Error::NextRoot`] naming the first that does not.
+pub(crate) fn stands_under(published: &Published, root: &Root) -> Result<(), Error> {
+    let set = published.set();
+    stands::<Targets>(root, set.targets().bytes())?;
+    stands::<Snapshot>(root, set.snapshot().bytes())?;
+    stands::<Timestamp>(root, set.timestamp().bytes())
+}
+
+/// Whether a file of a top-level role holds under a root.
+///
+/// # Errors
+/// [`Error::NextRoot`].
+pub(super) fn stands<T: Metadata>(root: &Root, file: &[u8]) -> Result<(), Error> {
+    let (by, version) = (TopLevel::Root.role(), root.header.version);
+    let verify = || -> Result<(), Refusal> {
+        let envelope = Envelope::parse(file, &Limits::default())?;
+        let authority = Authority::new(&by, version, &root.keys, root.role(T::KIND));
+        authority.verify::<T>(&T::KIND.role(), &envelope, &Limits::default()).map(drop)
+    };
+    verify().map_err(|source| Error::NextRoot { version, role: T::KIND, source })
+}
+
 fn write(repository: &Repository, version: u64, bytes: &[u8]) -> Result<(), Error> {
     let path = Repository::metadata_path(&format!("{version}.root.json"));
     repository.storage().create(&[NewFile { path, bytes: bytes.to_vec() }])?;
+    write_copy(repository, bytes)
+}
+
+/// The newest root beside the settings, to hand out.
+fn write_copy(repository: &Repository, bytes: &[u8]) -> Result<(), Error> {
     Ok(durable::write_atomic(&repository.directory().join("root.json"), bytes)?)
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tuf_core::{
-    Keys, MetaFile, Metadata, RoleKeys, RoleName, Snapshot, TargetFile, TargetPath, Targets, Timestamp,
-    TopLevel,
+    MetaFile, Metadata, RoleName, Root, Snapshot, TargetFile, TargetPath, Targets, Timestamp, TopLevel,
 };
 
 use super::expiry::Expiries;
 use super::first::first_tree;
 use super::pen::Pen;
-use super::{Changes, Renewal, Summary};
+use super::root::stands;
+use super::{Changes, Listed, Renewal, SignedElsewhere, Summary};
 use crate::config::RoleKind;
 use crate::edit::{Edit, NamedBins, Tree, Visit};
 use crate::error::Error;
@@ -96,6 +96,7 @@ impl<'a> Transaction<'a> {
         for edit in changes.edits() {
             tree.edit(edit, self.now)?;
         }
+        self.take_signed(&mut tree, changes.elsewhere())?;
         let mut by_role = route(&mut tree, changes)?;
         for role in tree.edited() {
             let delegator = tree.delegator(&role).cloned();
@@ -106,14 +107,29 @@ impl<'a> Transaction<'a> {
             by_role.entry(visit.role.clone()).or_insert_with(|| (visit.delegator.clone(), Vec::new()));
         }
         let due: BTreeSet<_> = due.into_iter().map(|visit| visit.role).collect();
+        by_role.retain(|role, _| !changes.elsewhere().has(role));
         for (role, (delegator, changes)) in by_role {
             let visit = Visit { role, delegator };
             let is_due = due.contains(&visit.role);
             self.change_role(&mut tree, visit, changes, is_due, renewal)?;
         }
         self.snapshot.meta.extend(std::mem::take(&mut self.entries));
-        self.sign_snapshot(renewal, removes(changes))?;
-        self.sign_timestamp(renewal)
+        self.sign_snapshot(changes.elsewhere(), renewal, removes(changes))?;
+        self.sign_timestamp(changes.elsewhere(), renewal)
+    }
+
+    /// Files that were signed elsewhere come into the snapshot as they are.
+    fn take_signed(&mut self, tree: &mut Tree<'_>, elsewhere: &SignedElsewhere) -> Result<(), Error> {
+        for (role, file) in elsewhere.files() {
+            tree.replace(role, &file.value, |below| elsewhere.has(below))?;
+            let visit = Visit { role: role.clone(), delegator: tree.delegator(role).cloned() };
+            let (version, expires) = (file.value.header.version, file.value.header.expires);
+            self.entries.push((role.clone(), MetaFile::of(version, file.text.as_bytes())));
+            self.snapshot_changed = true;
+            self.expiries.set(&visit, version, expires);
+            self.add_file(role.file_name(Some(version)), file.text.clone().into_bytes());
+        }
+        Ok(())
     }
 
     /// The targets roles whose signing period is over. In production the keys of targets and bins are elsewhere; then
@@ -243,12 +259,12 @@ impl<'a> Transaction<'a> {
         let period = terms.map_or(TimeDelta::days(365), |terms| terms.expires);
         value.header.expires = self.expires(period, role);
         let (version, expires) = (value.header.version, value.header.expires);
-        let authority = match delegator {
-            Some(delegator) => tree.authority(delegator, role),
-            None => self.root_keys(TopLevel::Targets),
+        let listed = match delegator {
+            Some(delegator) => tree.authority(delegator, role).map(Listed::of).into_iter().collect(),
+            None => self.listed(TopLevel::Targets, RoleKind::Targets, None)?,
         };
         let keys = terms.map_or(&[][..], |terms| terms.keys);
-        let bytes = self.pen.write(role, value, keys, authority)?;
+        let bytes = self.pen.write(role, value, keys, &listed)?;
         // Thousands of bins with hashes would take the snapshot over the limits of every client.
         let meta = match NamedBins::split(role) {
             Some(_) => MetaFile::version(version),
@@ -262,10 +278,31 @@ impl<'a> Transaction<'a> {
         Ok((version, length))
     }
 
-    /// The published keys of a top-level role.
-    fn root_keys(&self, role: TopLevel) -> Option<(&'a Keys, &'a RoleKeys)> {
-        let root = self.published?.set().root();
-        Some((&root.keys, root.role(role)))
+    /// Everybody on whose word a top-level role will be verified: the published root and the one that comes, or the
+    /// settings before there is one.
+    fn listed(&self, role: TopLevel, kind: RoleKind, next: Option<&Root>) -> Result<Vec<Listed>, Error> {
+        let Some(published) = self.published else {
+            return Ok(vec![Listed::configured(self.repository, kind)?]);
+        };
+        let roots = std::iter::once(published.set().root().value()).chain(next);
+        Ok(roots.map(|root| Listed::of_root(root, role)).collect())
+    }
+
+    /// Signs a role that root delegates to, under the published root and the one that comes.
+    fn sign_top<T: Metadata>(
+        &mut self,
+        value: T,
+        kind: RoleKind,
+        elsewhere: &SignedElsewhere,
+    ) -> Result<Vec<u8>, Error> {
+        let next = elsewhere.next_root_value();
+        let listed = self.listed(T::KIND, kind, next)?;
+        let config = self.repository.config.role(kind)?;
+        let bytes = self.pen.write(&T::KIND.role(), value, &config.keys, &listed)?;
+        if let Some(next) = next {
+            stands::<T>(next, &bytes)?;
+        }
+        Ok(bytes)
     }
 
     fn add_file(&mut self, name: String, bytes: Vec<u8>) {
@@ -295,9 +332,16 @@ impl<'a> Transaction<'a> {
         Ok(renewal != Renewal::None && due)
     }
 
-    fn sign_snapshot(&mut self, renewal: Renewal, gone: bool) -> Result<(), Error> {
+    fn sign_snapshot(
+        &mut self,
+        elsewhere: &SignedElsewhere,
+        renewal: Renewal,
+        gone: bool,
+    ) -> Result<(), Error> {
         let due = self.is_due(self.snapshot.header.expires, RoleKind::Snapshot, renewal)?;
-        if !self.snapshot_changed && !due {
+        // Under another root other keys must have signed it, and the timestamp with it.
+        let other_root = elsewhere.next_root().is_some();
+        if !self.snapshot_changed && !due && !other_root {
             return Ok(());
         }
         let role = TopLevel::Snapshot.role();
@@ -306,14 +350,17 @@ impl<'a> Transaction<'a> {
         self.snapshot.header.version = self.free_version(&role, before + 1);
         self.snapshot.header.expires = self.expires(config.expires.delta(), &role);
         self.snapshot_changed = true;
-        let authority = self.root_keys(TopLevel::Snapshot);
-        let bytes = self.pen.write(&role, self.snapshot.clone(), &config.keys, authority)?;
+        let bytes = self.sign_top(self.snapshot.clone(), RoleKind::Snapshot, elsewhere)?;
         self.expiries.follow(self.published, &self.snapshot, &bytes, gone);
         self.add_file(role.file_name(Some(self.snapshot.header.version)), bytes);
         Ok(())
     }
 
-    fn sign_timestamp(&mut self, renewal: Renewal) -> Result<Option<Staged>, Error> {
+    fn sign_timestamp(
+        &mut self,
+        elsewhere: &SignedElsewhere,
+        renewal: Renewal,
+    ) -> Result<Option<Staged>, Error> {
         let before = self.published.map(|published| published.set().timestamp());
         let due = match before {
             Some(before) => self.is_due(before.header.expires, RoleKind::Timestamp, renewal)?,
@@ -342,8 +389,7 @@ impl<'a> Transaction<'a> {
         value.header_mut().version = before.map_or(0, |before| before.header.version) + 1;
         self.summary.timestamp = value.header.version;
         self.summary.snapshot = value.snapshot.version;
-        let authority = self.root_keys(TopLevel::Timestamp);
-        let timestamp = self.pen.write(&role, value, &config.keys, authority)?;
+        let timestamp = self.sign_top(value, RoleKind::Timestamp, elsewhere)?;
         self.summary.signed.push((role.file_name(None), timestamp.len()));
         Ok(Some(Staged {
             files: std::mem::take(&mut self.files),

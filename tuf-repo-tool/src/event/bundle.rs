@@ -1,0 +1,447 @@
+//! The bundle: one self-contained file for a change that waits for signatures (format: `specs/event.md`).
+//!
+//! A [`Bundle`] exists only verified: its root chain holds, what it says is published is signed as that chain demands,
+//! each proposal is the next version of its role, and each signature in it was made by a key that may sign. All of that
+//! goes through [`tuf_core::trust`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use data_encoding::HEXLOWER;
+use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+use tuf_core::trust::RootChain;
+use tuf_core::{Envelope, Key, KeyId, Limits, Metadata, RoleName, Root, Targets, TopLevel};
+
+use super::base::{Base, Roots, read_published};
+use super::proposal::Proposal;
+use super::signatories::Signatories;
+use super::{EventError, phrase};
+use crate::error::Error;
+
+/// The version of the format that is written, and the only one that is read.
+const FORMAT: u32 = 1;
+
+/// Bytes of a bundle: `bins` with 16,384 delegations takes 3 MB, and is in it twice.
+pub(super) const MAX_BYTES: u64 = 32 << 20;
+
+const MAX_FILES: usize = 64;
+const MAX_NAMES: usize = 1_024;
+const MAX_REASON: usize = 1_000;
+
+/// How many versions may be left out: those that a publisher left behind when it died. A root has no gaps.
+pub(super) const MAX_SKIPPED: u64 = 16;
+
+/// The bundle as JSON. Files of metadata are strings, so that they stay what they are to the last byte.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    pub(super) tufsign: u32,
+    pub(super) id: String,
+    pub(super) opened: String,
+    pub(super) reason: String,
+    pub(super) roots: Vec<String>,
+    pub(super) published: Vec<PublishedFile>,
+    pub(super) drafts: Vec<DraftFile>,
+    pub(super) names: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublishedFile {
+    pub(super) role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) delegator: Option<String>,
+    pub(super) file: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DraftFile {
+    pub(super) role: String,
+    pub(super) file: String,
+}
+
+/// An event, verified.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    id: String,
+    opened: DateTime<Utc>,
+    reason: String,
+    roots: Vec<Arc<[u8]>>,
+    chain: RootChain,
+    published: Vec<Base>,
+    proposals: Vec<Proposal>,
+    names: BTreeMap<String, String>,
+}
+
+pub(super) fn limits() -> Arc<Limits> {
+    Arc::new(Limits::default())
+}
+
+impl Bundle {
+    /// Reads and verifies a bundle; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`EventError::Bundle`] with what is wrong.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, EventError> {
+        let refused = |reason: String| EventError::Bundle { path: path.to_owned(), reason };
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
+            return Err(refused(format!("larger than {MAX_BYTES} bytes")));
+        }
+        let document: Document = serde_json::from_slice(bytes)
+            .map_err(|error| refused(format!("not a bundle of format {FORMAT}: {error}")))?;
+        Self::verify(document).map_err(refused)
+    }
+
+    /// Everything that is checked of a bundle, whether it was read or is being made.
+    pub(super) fn verify(document: Document) -> Result<Self, String> {
+        if document.tufsign != FORMAT {
+            return Err(format!("format {} where {FORMAT} is read", document.tufsign));
+        }
+        if document.reason.len() > MAX_REASON || document.reason.chars().any(char::is_control) {
+            return Err(format!("a reason is one line of at most {MAX_REASON} bytes"));
+        }
+        let plain = |text: &str| text.len() <= 200 && !text.chars().any(char::is_control);
+        if document.names.len() > MAX_NAMES
+            || !document.names.iter().all(|(id, name)| plain(id) && plain(name))
+        {
+            return Err("names of keys are plain, short and few".to_owned());
+        }
+        if document.published.len() > MAX_FILES
+            || document.drafts.is_empty()
+            || document.drafts.len() > MAX_FILES
+        {
+            return Err(format!(
+                "a bundle has 1 to {MAX_FILES} drafts and at most {MAX_FILES} published files"
+            ));
+        }
+        let opened = DateTime::parse_from_rfc3339(&document.opened)
+            .map_err(|error| format!("opened: {error}"))?
+            .with_timezone(&Utc);
+        let Roots { files: roots, chain } = Roots::read(document.roots)?;
+        let published = read_published(&chain, document.published)?;
+        let mut bundle = Self {
+            id: document.id,
+            opened,
+            reason: document.reason,
+            roots,
+            chain,
+            published,
+            proposals: Vec::new(),
+            names: document.names,
+        };
+        for draft in document.drafts {
+            let role = RoleName::new(&draft.role).map_err(|error| error.to_string())?;
+            if bundle.proposal(&role).is_some() {
+                return Err(format!("two drafts of {role}"));
+            }
+            let proposal = Proposal::parse(&role, &draft.file, &limits())
+                .map_err(|error| format!("the draft of {role}: {}", tuf_client::chain(&error)))?;
+            if proposal.text() != draft.file {
+                return Err(format!("the draft of {role} is not canonical"));
+            }
+            bundle.check_version(&proposal)?;
+            super::thresholds::check(&bundle, &proposal)?;
+            bundle.proposals.push(proposal);
+        }
+        for proposal in &bundle.proposals {
+            bundle.check_signatures(proposal)?;
+        }
+        let proper = proper_id(&bundle.proposals);
+        if bundle.id != proper {
+            return Err(format!("it calls itself {:?}; its drafts are those of {proper}", bundle.id));
+        }
+        Ok(bundle)
+    }
+
+    /// The bundle as a file.
+    ///
+    /// # Errors
+    /// None in practice: all of it is text.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec_pretty(&self.document())?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    pub(super) fn document(&self) -> Document {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let published = |base: &Base| PublishedFile {
+            role: base.targets.role_name().as_str().to_owned(),
+            delegator: base.delegator.as_ref().map(|role| role.as_str().to_owned()),
+            file: text(base.targets.bytes()),
+        };
+        let draft = |proposal: &Proposal| DraftFile {
+            role: proposal.role().as_str().to_owned(),
+            file: proposal.text(),
+        };
+        Document {
+            tufsign: FORMAT,
+            id: self.id.clone(),
+            opened: self.opened.to_rfc3339_opts(SecondsFormat::Secs, true),
+            reason: self.reason.clone(),
+            roots: self.roots.iter().map(|root| text(root)).collect(),
+            published: self.published.iter().map(published).collect(),
+            drafts: self.proposals.iter().map(draft).collect(),
+            names: self.names.clone(),
+        }
+    }
+
+    fn check_version(&self, proposal: &Proposal) -> Result<(), String> {
+        let role = proposal.role();
+        let old = self.based_on(role).ok_or_else(|| format!("a draft of {role}, which nobody delegated"))?;
+        let new = proposal.header().version;
+        let skipped = if proposal.as_root().is_some() { 0 } else { MAX_SKIPPED };
+        let first = old.saturating_add(1);
+        if (first..=first.saturating_add(skipped)).contains(&new) {
+            return Ok(());
+        }
+        Err(format!("the draft of {role} has version {new}, where {first} comes after {old}"))
+    }
+
+    /// Every signature was made by a key that may sign, over this very payload.
+    fn check_signatures(&self, proposal: &Proposal) -> Result<(), String> {
+        let role = proposal.role();
+        let envelope = envelope(proposal)?;
+        let mut known: BTreeSet<KeyId> = BTreeSet::new();
+        for signatories in self.signatories(proposal) {
+            let verification = signatories.check(&envelope);
+            if let Some(id) = verification.invalid.first() {
+                return Err(format!(
+                    "the signature by {} is not over this draft of {role}: the draft or the signature was changed",
+                    self.name(id)
+                ));
+            }
+            known.extend(verification.signed);
+        }
+        match proposal.signatures().iter().find(|signature| !known.contains(signature.keyid())) {
+            Some(foreign) => {
+                Err(format!("the draft of {role} is signed by {}, who may not", self.name(foreign.keyid())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Who must sign a proposal: each of these, with its own threshold.
+    pub(super) fn signatories<'a>(&'a self, proposal: &'a Proposal) -> Vec<Signatories<'a>> {
+        let old = self.chain.root();
+        let new = self.proposals.iter().find_map(Proposal::as_root);
+        let by_root = |root: &'a Root, state: &str, role: TopLevel| {
+            let version = root.header().version;
+            Signatories::new(old.role_name(), version, state, &root.keys, root.role(role))
+        };
+        if let Some(top) = proposal.role().top_level() {
+            // The new root itself, also while it is being checked and is not among the proposals yet.
+            let new = proposal.as_root().or(new);
+            let published = by_root(old, "published", top);
+            return std::iter::once(published).chain(new.map(|new| by_root(new, "draft", top))).collect();
+        }
+        let delegator = self.base(proposal.role()).and_then(|base| base.delegator.as_ref());
+        let of = |value: &'a Targets, by: &'a RoleName, state: &str| {
+            let delegations = value.delegations.as_ref()?;
+            let role = delegations.role_keys(proposal.role())?;
+            Some(Signatories::new(by, value.header.version, state, &delegations.keys, role))
+        };
+        let signatories = delegator.and_then(|by| {
+            match self.proposal(by).and_then(Proposal::as_targets) {
+                // Both appear in the same snapshot: only the new word counts.
+                Some(new) => of(new, by, "draft"),
+                None => of(self.base(by)?.targets.value(), by, "published"),
+            }
+        });
+        signatories.into_iter().collect()
+    }
+
+    /// Attaches a key's signature wherever it may sign; `sign` makes it. Says for which roles.
+    pub(super) fn sign(
+        &mut self,
+        key: &Key,
+        sign: impl Fn(&[u8]) -> Result<Vec<u8>, Error>,
+    ) -> Result<Vec<RoleName>, Error> {
+        let mut signed = Vec::new();
+        for index in 0..self.proposals.len() {
+            let Some(proposal) = self.proposals.get(index) else { continue };
+            let ids = self.ids_of(proposal, key);
+            let Some(proposal) = self.proposals.get_mut(index).filter(|_| !ids.is_empty()) else { continue };
+            let signature = sign(proposal.payload().as_bytes())?;
+            let role = proposal.role().clone();
+            for id in ids {
+                proposal
+                    .attach(&id, key, &signature)
+                    .map_err(|source| Error::Signature { role: role.to_string(), source })?;
+            }
+            signed.push(role);
+        }
+        Ok(signed)
+    }
+
+    fn ids_of(&self, proposal: &Proposal, key: &Key) -> BTreeSet<KeyId> {
+        let signatories = self.signatories(proposal);
+        signatories.iter().flat_map(|signatories| signatories.ids_of(key)).cloned().collect()
+    }
+
+    /// Takes over the signatures of another copy of this event; each is verified here. Says how many were new.
+    ///
+    /// # Errors
+    /// [`EventError::Foreign`] if it is another event, or its drafts are others.
+    pub fn merge(&mut self, other: &Self) -> Result<usize, EventError> {
+        let foreign = |reason: String| EventError::Foreign { id: other.id.clone(), reason };
+        let same = |(ours, theirs): (&Proposal, &Proposal)| {
+            ours.role() == theirs.role() && ours.payload() == theirs.payload()
+        };
+        let both = self.proposals.iter().zip(&other.proposals);
+        if self.id != other.id || self.proposals.len() != other.proposals.len() || !both.clone().all(same) {
+            return Err(foreign("its drafts are not those that were opened".to_owned()));
+        }
+        let mut attached = 0;
+        for index in 0..self.proposals.len() {
+            let Some((ours, theirs)) = self.proposals.get(index).zip(other.proposals.get(index)) else {
+                continue;
+            };
+            let new: Vec<(KeyId, Key, Vec<u8>)> = theirs
+                .signatures()
+                .iter()
+                .filter(|theirs| !ours.signatures().iter().any(|ours| ours.keyid() == theirs.keyid()))
+                .filter_map(|theirs| {
+                    let of = |who: &Signatories<'_>| {
+                        who.role
+                            .keyids
+                            .contains(theirs.keyid())
+                            .then(|| who.keys.get(theirs.keyid()).cloned())?
+                    };
+                    let key = self.signatories(ours).iter().find_map(of)?;
+                    let signature = theirs.bytes()?;
+                    // Under another root this ID may be another key's.
+                    let valid = key.verify(ours.payload().as_bytes(), &signature);
+                    valid.then(|| (theirs.keyid().clone(), key, signature))
+                })
+                .collect();
+            let Some(ours) = self.proposals.get_mut(index) else { continue };
+            for (id, key, signature) in new {
+                ours.attach(&id, &key, &signature).map_err(|error| foreign(error.to_string()))?;
+                attached += 1;
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Checks that the chain of this bundle holds for somebody who knows this root.
+    ///
+    /// # Errors
+    /// [`EventError::Pin`].
+    pub fn check_pin(&self, known: &[u8]) -> Result<(), EventError> {
+        let failed = |reason: String| EventError::Pin(reason);
+        let pinned = RootChain::pinned(&Arc::from(known), limits())
+            .map_err(|error| failed(format!("your file is no root: {}", tuf_client::chain(&error))))?;
+        let version = pinned.root().header.version;
+        let same = |root: &Arc<[u8]>| {
+            let root = Envelope::parse(Arc::clone(root), &limits()).ok();
+            let known = Envelope::parse(Arc::clone(pinned.root().bytes()), &limits()).ok();
+            root.zip(known).is_some_and(|(root, known)| root.signed() == known.signed())
+        };
+        let newest = self.chain.root().header.version;
+        match self.roots.iter().position(same) {
+            Some(_) => Ok(()),
+            None if version > newest => Err(failed(format!(
+                "you know root {version}, and it is based on root {newest}: it is outdated"
+            ))),
+            None => Err(failed(format!("your root {version} is not its root {version}"))),
+        }
+    }
+
+    pub(super) fn base(&self, role: &RoleName) -> Option<&Base> {
+        self.published.iter().find(|base| base.targets.role_name() == role)
+    }
+
+    /// The version that a draft of this role replaces.
+    pub(super) fn based_on(&self, role: &RoleName) -> Option<u64> {
+        match role.top_level() {
+            Some(TopLevel::Root) => Some(self.chain.root().header.version),
+            _ => self.base(role).map(|base| base.targets.header.version),
+        }
+    }
+
+    /// The event's ID, which is also its file's name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What all signers read to each other before they sign.
+    #[must_use]
+    pub fn phrase(&self) -> String {
+        phrase::phrase(&digest(&self.proposals))
+    }
+
+    /// When it was opened.
+    #[must_use]
+    pub const fn opened(&self) -> DateTime<Utc> {
+        self.opened
+    }
+
+    /// Why, in the words of who opened it.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The published roots, oldest first.
+    #[must_use]
+    pub fn roots(&self) -> &[Arc<[u8]>] {
+        &self.roots
+    }
+
+    pub(super) const fn chain(&self) -> &RootChain {
+        &self.chain
+    }
+
+    /// The proposed files.
+    #[must_use]
+    pub fn proposals(&self) -> &[Proposal] {
+        &self.proposals
+    }
+
+    /// The proposal for a role.
+    #[must_use]
+    pub fn proposal(&self, role: &RoleName) -> Option<&Proposal> {
+        self.proposals.iter().find(|proposal| proposal.role() == role)
+    }
+
+    /// What whoever opened the event calls a key, with the start of its ID; nobody signed for the name.
+    pub(super) fn name(&self, id: &KeyId) -> String {
+        match self.names.get(id.as_str()) {
+            Some(name) => format!("{name} ({})", id.short().escape_debug()),
+            None => format!("key {}", id.short().escape_debug()),
+        }
+    }
+}
+
+/// A digest of all payloads, each with its role.
+fn digest(proposals: &[Proposal]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    context.update(b"tufsign 1\n");
+    for proposal in proposals {
+        let payload = HEXLOWER.encode(ring::digest::digest(&SHA256, proposal.payload().as_bytes()).as_ref());
+        let role = proposal.role().as_str();
+        context.update(format!("{} {role} {payload}\n", role.len()).as_bytes());
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
+
+/// What an event with these drafts is called: its first role and version, and the start of its digest.
+pub(super) fn proper_id(proposals: &[Proposal]) -> String {
+    let Some(first) = proposals.first() else { return String::new() };
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let role: String = first.role().as_str().chars().take(40).map(plain).collect();
+    let digest = HEXLOWER.encode(&digest(proposals));
+    format!("{role}-{}-{}", first.header().version, digest.get(..8).unwrap_or_default())
+}
+
+pub(super) fn envelope(proposal: &Proposal) -> Result<Envelope, String> {
+    Envelope::parse(proposal.text().into_bytes(), &limits()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,34 @@
+//! Threshold signing as events: a change to a role that is signed elsewhere waits in one self-contained file
+//! (`specs/event.md`) until enough of its keys have signed.
+//!
+//! [`open()`] drafts the change, [`sign()`] adds signatures on any machine, [`Events::import`] merges them in any order, and
+//! [`finish()`] publishes. Nothing that is pending holds a lock: `renew` and `publish` go on. What a bundle says is
+//! believed only as far as its root chain vouches for it, by [`tuf_core::trust`].
+
+mod base;
+mod bundle;
+mod diff;
+mod edit;
+mod error;
+mod finish;
+mod open;
+mod phrase;
+mod proposal;
+mod rebase;
+mod review;
+mod sign;
+mod signatories;
+mod status;
+mod store;
+mod thresholds;
+
+pub use bundle::Bundle;
+pub use edit::{KeyChanges, NamedKey};
+pub use error::EventError;
+pub use finish::{Finished, finish};
+pub use open::{Opening, open};
+pub use proposal::Proposal;
+pub use review::{DraftReview, Review, SignatureReview};
+pub use sign::{Consent, sign};
+pub use status::{EventStatus, status};
+pub use store::{Events, read};

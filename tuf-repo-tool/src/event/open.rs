@@ -1,0 +1,247 @@
+//! Opening an event: what is published, with the change that was asked for, as drafts for signers.
+
+use std::collections::BTreeMap;
+
+use chrono::{SecondsFormat, TimeDelta};
+use tuf_core::bins::HashBins;
+use tuf_core::trust::{Authority, Trusted};
+use tuf_core::{Envelope, Keys, RoleKeys, RoleName, Targets, TopLevel};
+
+use super::EventError;
+use super::bundle::{Bundle, Document, DraftFile, MAX_SKIPPED, PublishedFile, limits, proper_id};
+use super::edit::KeyChanges;
+use super::proposal::Proposal;
+use super::store::{Events, published_roots};
+use crate::config::{Period, RoleKind};
+use crate::error::Error;
+use crate::keys;
+use crate::repository::{Published, Repository};
+
+/// How long a role is valid of which `tuf-repo.toml` says nothing.
+const DEFAULT_PERIOD: TimeDelta = TimeDelta::days(365);
+
+/// What an event is to change.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Opening {
+    /// The role whose file is signed anew: `root`, `targets`, or one that is delegated.
+    pub role: RoleName,
+    /// The keys and thresholds that it names.
+    pub keys: KeyChanges,
+    /// How long the new file is valid; absent: as `tuf-repo.toml` says, or 365 days.
+    pub expires: Option<Period>,
+    /// Why, for signers; one line.
+    pub reason: String,
+}
+
+impl Opening {
+    /// The same file with a new expiry.
+    #[must_use]
+    pub fn new(role: RoleName, reason: String) -> Self {
+        Self { role, keys: KeyChanges::default(), expires: None, reason }
+    }
+}
+
+/// Opens an event: drafts what was asked for, and every other file that would no longer hold without a new version, and
+/// keeps it in `state/events/`. Nothing is published and no key is used.
+///
+/// # Errors
+/// [`EventError::Draft`], [`EventError::Pending`], [`Error::Published`].
+pub fn open(repository: &Repository, opening: &Opening) -> Result<Bundle, Error> {
+    let events = Events::of(repository);
+    let _lock = events.lock()?;
+    let published = published(repository)?;
+    let mut drafting =
+        Drafting { repository, published: &published, bases: Vec::new(), proposals: Vec::new() };
+    match opening.role.top_level() {
+        Some(TopLevel::Root) => drafting.root(opening)?,
+        Some(TopLevel::Targets) | None => drafting.targets(&opening.role, opening)?,
+        Some(_) => {
+            let reason = format!("{} is signed by this machine: `tuf-repo renew`", opening.role);
+            return Err(EventError::Draft(reason).into());
+        }
+    }
+    for pending in events.pending()? {
+        let same = |proposal: &&Proposal| pending.proposal(proposal.role()).is_some();
+        if let Some(both) = drafting.proposals.iter().find(same) {
+            let (id, role) = (pending.id().to_owned(), both.role().to_string());
+            return Err(EventError::Pending { id, role }.into());
+        }
+    }
+    let document = drafting.document(opening)?;
+    let bundle = Bundle::verify(document).map_err(EventError::Draft)?;
+    events.save(&bundle)?;
+    Ok(bundle)
+}
+
+/// What is published.
+pub(super) fn published(repository: &Repository) -> Result<Published, Error> {
+    let nothing = || EventError::Draft("nothing is published yet: `tuf-repo publish` first".to_owned());
+    Ok(repository.published()?.ok_or_else(nothing)?)
+}
+
+/// A published targets role with its delegators, from `targets` down.
+pub(super) type Path = Vec<(Option<RoleName>, Trusted<Targets>)>;
+
+/// The way from `targets` to a role.
+pub(super) fn path_to(published: &Published, role: &RoleName) -> Result<Option<Path>, Error> {
+    fn search(published: &Published, role: &RoleName, path: &mut Path) -> Result<bool, Error> {
+        let Some((_, last)) = path.last().cloned() else { return Ok(false) };
+        if last.role_name() == role {
+            return Ok(true);
+        }
+        let delegations = last.delegations.as_ref();
+        for name in delegations.map(tuf_core::Delegations::role_names).unwrap_or_default() {
+            let is_listed = published.set().meta(&name).is_ok();
+            let is_new = path.iter().all(|(_, role)| *role.role_name() != name);
+            // A hash bin delegates nothing: thousands of them need not be read to know that.
+            let worth_it = name == *role || HashBins::from_role(&name).is_none();
+            if is_listed && is_new && worth_it {
+                path.push((Some(last.role_name().clone()), published.delegated(&last, &name)?));
+                if search(published, role, path)? {
+                    return Ok(true);
+                }
+                path.pop();
+            }
+        }
+        Ok(false)
+    }
+    let mut path = vec![(None, published.set().targets().clone())];
+    Ok(search(published, role, &mut path)?.then_some(path))
+}
+
+struct Drafting<'a> {
+    repository: &'a Repository,
+    published: &'a Published,
+    bases: Path,
+    proposals: Vec<Proposal>,
+}
+
+impl Drafting<'_> {
+    fn root(&mut self, opening: &Opening) -> Result<(), Error> {
+        let published = self.published.set().root();
+        let mut root = published.value().clone();
+        opening.keys.apply_to_root(&mut root).map_err(EventError::Draft)?;
+        root.header.version += 1;
+        root.header.expires = self.repository.now() + self.period(published.role_name(), opening.expires)?;
+        let (keys, role) = (root.keys.clone(), root.role(TopLevel::Targets).clone());
+        let by = published.role_name().clone();
+        self.proposals.push(Proposal::root(root));
+        // Before the new root appears, the published targets must hold under it.
+        let targets = self.published.set().targets().clone();
+        if !holds(&by, &keys, &role, &targets)? {
+            self.draft(&[(None, targets)], None, &KeyChanges::default())?;
+        }
+        Ok(())
+    }
+
+    fn targets(&mut self, role: &RoleName, opening: &Opening) -> Result<(), Error> {
+        let path = path_to(self.published, role)?;
+        let path = path.ok_or_else(|| EventError::Draft(format!("no published role delegates {role}")))?;
+        self.draft(&path, opening.expires, &opening.keys)
+    }
+
+    /// Drafts the last role of a path, and each role below it whose published file its new keys did not sign.
+    fn draft(
+        &mut self,
+        path: &[(Option<RoleName>, Trusted<Targets>)],
+        expires: Option<Period>,
+        changes: &KeyChanges,
+    ) -> Result<(), Error> {
+        let Some((_, old)) = path.last() else { return Ok(()) };
+        let role = old.role_name().clone();
+        for (delegator, base) in path {
+            if self.bases.iter().all(|(_, known)| known.role_name() != base.role_name()) {
+                self.bases.push((delegator.clone(), base.clone()));
+            }
+        }
+        let mut value = old.value().clone();
+        changes.apply_to_delegations(&role, value.delegations.as_mut()).map_err(EventError::Draft)?;
+        value.header.version = self.free_version(&role, old.header.version + 1)?;
+        value.header.expires = self.repository.now() + self.period(&role, expires)?;
+        self.proposals.push(Proposal::targets(&role, value.clone()));
+        let Some(delegations) = &value.delegations else { return Ok(()) };
+        for name in delegations.role_names() {
+            // This machine signs the hash bins, when the event is finished.
+            if HashBins::from_role(&name).is_some() || self.published.set().meta(&name).is_err() {
+                continue;
+            }
+            let Some(keys) = delegations.role_keys(&name) else { continue };
+            let child = self.published.delegated(old, &name)?;
+            if !holds(&role, &delegations.keys, keys, &child)? {
+                let below: Path = path.iter().cloned().chain([(Some(role.clone()), child)]).collect();
+                self.draft(&below, None, &KeyChanges::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first version under which nothing lies: a publisher that died may have left files that nobody reached.
+    fn free_version(&self, role: &RoleName, next: u64) -> Result<u64, Error> {
+        for version in next..=next.saturating_add(MAX_SKIPPED) {
+            let path = Repository::metadata_path(&role.file_name(Some(version)));
+            if self.repository.storage().length(&path)?.is_none() {
+                return Ok(version);
+            }
+        }
+        Err(EventError::Draft(format!("versions {next} and more of {role} lie around unused")).into())
+    }
+
+    /// How long the new file is valid. What is valid for longer than the settings say counts as due again at once.
+    fn period(&self, role: &RoleName, wanted: Option<Period>) -> Result<TimeDelta, Error> {
+        let kind = RoleKind::ALL.into_iter().find(|kind| kind.name() == role.as_str());
+        let configured =
+            kind.and_then(|kind| self.repository.config.roles.get(&kind)).map(|role| role.expires);
+        if let (Some(wanted), Some(configured)) = (wanted, configured)
+            && wanted.delta() > configured.delta()
+        {
+            return Err(EventError::Draft(format!(
+                "{role} is valid for {configured} by tuf-repo.toml: {wanted} needs a change there first"
+            ))
+            .into());
+        }
+        Ok(wanted.or(configured).map_or(DEFAULT_PERIOD, Period::delta))
+    }
+
+    fn document(self, opening: &Opening) -> Result<Document, Error> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let roots = published_roots(self.repository, self.published)?;
+        let published = self.bases.iter().map(|(delegator, base)| PublishedFile {
+            role: base.role_name().as_str().to_owned(),
+            delegator: delegator.as_ref().map(|role| role.as_str().to_owned()),
+            file: text(base.bytes()),
+        });
+        let drafts = self
+            .proposals
+            .iter()
+            .map(|proposal| DraftFile { role: proposal.role().as_str().to_owned(), file: proposal.text() });
+        Ok(Document {
+            tufsign: 1,
+            id: proper_id(&self.proposals),
+            opened: self.repository.now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            reason: opening.reason.clone(),
+            roots: roots.iter().map(|root| text(root)).collect(),
+            published: published.collect(),
+            drafts: drafts.collect(),
+            names: names(self.repository, &opening.keys),
+        })
+    }
+}
+
+/// Whether enough of these keys signed a published file.
+fn holds(by: &RoleName, keys: &Keys, role: &RoleKeys, file: &Trusted<Targets>) -> Result<bool, Error> {
+    let envelope =
+        Envelope::parse(std::sync::Arc::clone(file.bytes()), &limits()).map_err(Error::Published)?;
+    Ok(Authority::new(by, 0, keys, role).check(&envelope).is_met())
+}
+
+/// What this repository calls its keys. One whose public half is not here has no name.
+fn names(repository: &Repository, changes: &KeyChanges) -> BTreeMap<String, String> {
+    let configured = repository.config.roles.values().flat_map(|role| &role.keys);
+    let named = configured.filter_map(|uri| {
+        let key = keys::public(uri, repository.directory()).ok()?;
+        Some((key.id().as_str().to_owned(), uri.name()))
+    });
+    let added = changes.add.iter().map(|(_, key)| (key.key.id().as_str().to_owned(), key.name.clone()));
+    named.chain(added).collect()
+}

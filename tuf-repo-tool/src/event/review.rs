@@ -1,0 +1,150 @@
+//! An event as people see it before they sign: what changes, who must sign, who did.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+use tuf_core::{Envelope, KeyId, Metadata, TopLevel};
+
+use super::bundle::{Bundle, envelope, limits};
+use super::proposal::Proposal;
+use super::signatories::Signatories;
+use super::{EventError, diff};
+
+/// An event, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Review {
+    /// Its ID.
+    pub id: String,
+    /// When it was opened.
+    pub opened: DateTime<Utc>,
+    /// Why, in the words of who opened it.
+    pub reason: String,
+    /// The version of the root on whose word all of this rests.
+    pub root: u64,
+    /// SHA-256 of the first root, hex: what a signer compares who gave no root.
+    pub first_root: String,
+    /// The proposed files.
+    pub drafts: Vec<DraftReview>,
+    /// What all signers read to each other.
+    pub phrase: String,
+    /// Whether every threshold is met.
+    pub complete: bool,
+}
+
+/// A proposed file.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DraftReview {
+    /// The role.
+    pub role: String,
+    /// The version that is published, and the one that replaces it.
+    pub versions: (u64, u64),
+    /// When the published file expires, and when the new one does.
+    pub expires: (DateTime<Utc>, DateTime<Utc>),
+    /// What changes besides.
+    pub changes: Vec<String>,
+    /// Who must sign; each of these must be met.
+    pub signatures: Vec<SignatureReview>,
+}
+
+/// Signatures by the keys that one file names.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct SignatureReview {
+    /// That file: `root 3 (published)`.
+    pub by: String,
+    /// How many distinct keys must sign.
+    pub threshold: u32,
+    /// How many did.
+    pub distinct: usize,
+    /// The keys that signed.
+    pub signed: Vec<String>,
+    /// The keys that did not.
+    pub missing: Vec<String>,
+    /// Whether it is enough.
+    pub met: bool,
+}
+
+impl Review {
+    /// Looks at an event.
+    ///
+    /// # Errors
+    /// [`EventError::Bundle`], which a bundle that was verified never causes.
+    pub fn of(bundle: &Bundle) -> Result<Self, EventError> {
+        let failed = |reason| EventError::Bundle { path: Path::new(bundle.id()).to_owned(), reason };
+        let names = bundle.document().names;
+        let mut drafts = Vec::new();
+        for proposal in bundle.proposals() {
+            let file = envelope(proposal).map_err(failed)?;
+            let who = bundle.signatories(proposal);
+            let signatures = who.iter().map(|who| signatures(who, &file, &names));
+            let (version, expires, old) = published(bundle, proposal).map_err(failed)?;
+            let new = proposal.header();
+            drafts.push(DraftReview {
+                role: proposal.role().to_string(),
+                versions: (version, new.version),
+                expires: (expires, new.expires),
+                changes: diff::lines(old.signed(), proposal.payload(), &names),
+                signatures: signatures.collect(),
+            });
+        }
+        let first = bundle.roots().first().map(|root| HEXLOWER.encode(digest(&SHA256, root).as_ref()));
+        Ok(Self {
+            id: bundle.id().to_owned(),
+            opened: bundle.opened(),
+            reason: bundle.reason().to_owned(),
+            root: bundle.chain().root().header.version,
+            first_root: first.unwrap_or_default(),
+            complete: drafts.iter().all(|draft| draft.signatures.iter().all(|who| who.met)),
+            drafts,
+            phrase: bundle.phrase(),
+        })
+    }
+
+    /// What is missing, a line for each threshold that is not met.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for draft in &self.drafts {
+            for who in draft.signatures.iter().filter(|who| !who.met) {
+                let keys: Vec<&str> = who.missing.iter().filter_map(|key| key.split(" (").next()).collect();
+                let (role, by) = (&draft.role, &who.by);
+                let (have, needed) = (who.distinct, who.threshold);
+                lines.push(format!("{role} has {have} of {needed} by {by}, missing {}", keys.join(", ")));
+            }
+        }
+        lines
+    }
+}
+
+fn published(bundle: &Bundle, proposal: &Proposal) -> Result<(u64, DateTime<Utc>, Envelope), String> {
+    let role = proposal.role();
+    let (header, bytes) = match role.top_level() {
+        Some(TopLevel::Root) => (bundle.chain().root().header(), bundle.chain().root().bytes()),
+        _ => {
+            let base = bundle.base(role).ok_or_else(|| format!("{role} is not published"))?;
+            (base.targets.value().header(), base.targets.bytes())
+        }
+    };
+    let old = Envelope::parse(std::sync::Arc::clone(bytes), &limits()).map_err(|error| error.to_string())?;
+    Ok((header.version, header.expires, old))
+}
+
+fn signatures(who: &Signatories<'_>, file: &Envelope, names: &diff::Names) -> SignatureReview {
+    let verification = who.check(file);
+    let named = |ids: &[KeyId]| -> Vec<String> {
+        ids.iter().map(|id| diff::describe(id.as_str(), who.keys.get(id), names)).collect()
+    };
+    SignatureReview {
+        by: who.by.clone(),
+        threshold: verification.threshold,
+        distinct: verification.distinct,
+        signed: named(&verification.signed),
+        missing: named(&[&verification.missing[..], &verification.invalid[..]].concat()),
+        met: verification.is_met(),
+    }
+}

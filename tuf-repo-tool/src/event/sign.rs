@@ -1,0 +1,57 @@
+//! Signing a bundle, on any machine.
+
+use std::path::Path;
+
+use tuf_core::RoleName;
+
+use super::bundle::Bundle;
+use super::{EventError, phrase, store};
+use crate::error::Error;
+use crate::keys::Signer;
+
+/// How a signer says that this is what is to be signed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Consent {
+    /// Whoever asks has shown the review, and the signer agreed.
+    Given,
+    /// The check phrase, as the signer was told it.
+    Phrase(String),
+}
+
+/// Signs every draft of a bundle that these keys may sign, and writes it back as a whole. Signatures that others added
+/// to the file meanwhile are kept. `reviewed` is what the signer saw: a file that is another by now is refused.
+///
+/// # Errors
+/// [`EventError::NotASigner`], [`EventError::Phrase`], [`EventError::Foreign`], [`Error::Key`], [`Error::Signature`].
+pub fn sign(
+    path: &Path,
+    reviewed: &Bundle,
+    signers: &[Box<dyn Signer>],
+    names: &[String],
+    consent: &Consent,
+) -> Result<(Bundle, Vec<RoleName>), Error> {
+    if let Consent::Phrase(found) = consent {
+        let expected = reviewed.phrase();
+        if phrase::normalised(found) != expected {
+            return Err(EventError::Phrase { expected, found: found.clone() }.into());
+        }
+    }
+    let mut ours = reviewed.clone();
+    let mut signed = Vec::new();
+    for (signer, name) in signers.iter().zip(names) {
+        let roles = ours.sign(signer.public(), |payload| signer.sign(payload).map_err(Error::from))?;
+        if roles.is_empty() {
+            let (key, keyid) = (name.clone(), signer.public().id().to_string());
+            return Err(EventError::NotASigner { key, keyid, id: reviewed.id().to_owned() }.into());
+        }
+        signed.extend(roles);
+    }
+    signed.sort();
+    signed.dedup();
+    let _lock = store::lock(&path.with_added_extension("lock"))?;
+    let mut now = store::read(path)?;
+    now.merge(&ours)?;
+    store::write(path, &now)?;
+    Ok((now, signed))
+}

@@ -1,0 +1,194 @@
+//! `state/events/`: the events of a repository that wait for signatures, and those that are over.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tuf_client::durable::{self, Access, FileLock};
+
+use super::bundle::{Bundle, MAX_BYTES};
+use super::{EventError, rebase};
+use crate::error::Error;
+use crate::repository::{Published, Repository};
+
+/// How long one command waits for another that writes the same bundle.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+const SUFFIX: &str = ".tufsign";
+
+/// What became of events that are over: a directory each.
+const ENDS: [&str; 2] = ["finished", "aborted"];
+
+/// The events of a repository.
+#[derive(Clone, Debug)]
+pub struct Events<'a> {
+    repository: &'a Repository,
+    directory: PathBuf,
+}
+
+impl<'a> Events<'a> {
+    /// Those of this repository.
+    #[must_use]
+    pub fn of(repository: &'a Repository) -> Self {
+        Self { repository, directory: repository.state().join("events") }
+    }
+
+    /// Where the bundle of an event is.
+    #[must_use]
+    pub fn path(&self, id: &str) -> PathBuf {
+        self.directory.join(format!("{id}{SUFFIX}"))
+    }
+
+    /// Nothing that is pending holds this lock: only a command does while it changes the directory.
+    pub(super) fn lock(&self) -> Result<FileLock, Error> {
+        durable::create_dirs(&self.directory, Access::Private)?;
+        lock(&self.directory.join("lock"))
+    }
+
+    /// Every pending event, by ID.
+    ///
+    /// # Errors
+    /// [`EventError::Bundle`], [`Error::Io`].
+    pub fn pending(&self) -> Result<Vec<Bundle>, Error> {
+        let entries = match std::fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("read", &self.directory, error)),
+        };
+        let mut ids: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(SUFFIX).map(str::to_owned))
+            .filter(|id| !id.starts_with('.'))
+            .collect();
+        ids.sort();
+        ids.iter().map(|id| self.load(id)).collect()
+    }
+
+    /// The ID of the one event that is pending.
+    ///
+    /// # Errors
+    /// [`EventError::NotOne`] if there are none or several, and those of [`Events::pending`].
+    pub fn only(&self) -> Result<String, Error> {
+        let pending = self.pending()?;
+        match pending.as_slice() {
+            [one] => Ok(one.id().to_owned()),
+            _ => Err(EventError::NotOne(pending.iter().map(|event| event.id().to_owned()).collect()).into()),
+        }
+    }
+
+    /// A pending event.
+    ///
+    /// # Errors
+    /// [`EventError::Missing`], [`EventError::Bundle`].
+    pub fn load(&self, id: &str) -> Result<Bundle, Error> {
+        read(&self.existing(id)?)
+    }
+
+    fn existing(&self, id: &str) -> Result<PathBuf, Error> {
+        let missing = |note| EventError::Missing { id: id.to_owned(), note };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if id.is_empty() || !id.chars().all(plain) {
+            return Err(missing(None).into());
+        }
+        let path = self.path(id);
+        if !path.exists() {
+            let over = |end: &&&str| self.directory.join(end).join(format!("{id}{SUFFIX}")).exists();
+            return Err(missing(ENDS.iter().find(over).copied()).into());
+        }
+        Ok(path)
+    }
+
+    pub(super) fn save(&self, bundle: &Bundle) -> Result<(), Error> {
+        write(&self.path(bundle.id()), bundle)
+    }
+
+    /// Takes over the signatures in a file, which need not have all that are here. Gives the event, and how many were new.
+    ///
+    /// # Errors
+    /// [`EventError::Foreign`] for a bundle of another repository or with other drafts; [`EventError::Missing`],
+    /// [`EventError::Bundle`].
+    pub fn import(&self, file: &Path) -> Result<(Bundle, usize), Error> {
+        let other = read(file)?;
+        let published = super::open::published(self.repository)?;
+        let foreign =
+            |reason: &str| EventError::Foreign { id: other.id().to_owned(), reason: reason.to_owned() };
+        let first = self.repository.first_root()?;
+        if other.roots().first().is_none_or(|root| **root != *first) {
+            return Err(foreign("its first root is not that of this repository").into());
+        }
+        let _lock = self.lock()?;
+        let ours = self.load(other.id())?;
+        let mut ours = rebase::rebase(self.repository, &published, ours)?.bundle;
+        let new = ours.merge(&other)?;
+        if new > 0 {
+            self.save(&ours)?;
+        }
+        Ok((ours, new))
+    }
+
+    /// Gives an event up. Its bundle is kept in `state/events/aborted/`.
+    ///
+    /// # Errors
+    /// [`EventError::Missing`].
+    pub fn abort(&self, id: &str) -> Result<PathBuf, Error> {
+        let _lock = self.lock()?;
+        // A bundle that is damaged, or no longer verifies, is given up like any other.
+        self.existing(id)?;
+        self.end(id, "aborted")
+    }
+
+    pub(super) fn finished(&self, id: &str) -> Result<PathBuf, Error> {
+        self.end(id, "finished")
+    }
+
+    fn end(&self, id: &str, end: &str) -> Result<PathBuf, Error> {
+        let (from, to) = (self.path(id), self.directory.join(end).join(format!("{id}{SUFFIX}")));
+        durable::write_private(&to, &read_bytes(&from)?)?;
+        let mut batch = durable::WriteBatch::new(Access::Private);
+        batch.remove(&from);
+        batch.commit()?;
+        Ok(to)
+    }
+}
+
+/// Reads a bundle from anywhere.
+///
+/// # Errors
+/// [`EventError::Bundle`], [`Error::Io`].
+pub fn read(path: &Path) -> Result<Bundle, Error> {
+    Ok(Bundle::parse(path, &read_bytes(path)?)?)
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |error| Error::io("read", path, error);
+    let mut bytes = Vec::new();
+    // One byte more than is accepted: then it is too large.
+    std::fs::File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Writes a bundle, as a whole.
+pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<(), Error> {
+    let bytes = bundle.to_bytes().map_err(|error| Error::io("write", path, error.into()))?;
+    Ok(durable::write_atomic(path, &bytes)?)
+}
+
+/// The right to change a bundle.
+pub(super) fn lock(path: &Path) -> Result<FileLock, Error> {
+    FileLock::acquire(path, LOCK_WAIT).map_err(|source| Error::Busy { path: path.to_owned(), source })
+}
+
+/// Every published root, from the first.
+pub(super) fn published_roots(
+    repository: &Repository,
+    published: &Published,
+) -> Result<Vec<Arc<[u8]>>, Error> {
+    let newest = published.set().root();
+    let mut roots = Vec::new();
+    for version in 1..newest.header.version {
+        let name = newest.role_name().file_name(Some(version));
+        roots.push(repository.require_metadata(&name)?.into());
+    }
+    roots.push(Arc::clone(newest.bytes()));
+    Ok(roots)
+}

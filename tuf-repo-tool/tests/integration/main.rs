@@ -4,6 +4,7 @@
 mod bad_days;
 mod bad_upstreams;
 mod edit;
+mod event;
 mod interop;
 mod keys;
 mod manifest;

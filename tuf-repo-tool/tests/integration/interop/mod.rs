@@ -5,6 +5,6 @@ mod delegations;
 mod lookalike;
 mod lookalikes;
 mod ours;
-mod peer;
+pub(crate) mod peer;
 mod theirs;
 mod tuftool;

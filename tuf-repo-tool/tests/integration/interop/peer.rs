@@ -10,11 +10,11 @@ use crate::support::python::python;
 use crate::support::{Run, Sandbox, write};
 
 /// Target paths, and the SHA-256 of what they stand for.
-pub(super) type Sums = BTreeMap<String, String>;
+pub(crate) type Sums = BTreeMap<String, String>;
 
 /// Who reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
     PythonTuf,
     TufJs,
 }
@@ -38,12 +38,12 @@ impl Peer {
     }
 
     /// What it is, for the log of the test.
-    pub(super) fn versions(self) -> String {
+    pub(crate) fn versions(self) -> String {
         Run::of(self.command(&Sandbox::new()).arg("version")).ok().stdout
     }
 
     /// What it gets for these targets as a client that keeps its state in a directory of the sandbox.
-    pub(super) fn read(self, sandbox: &Sandbox, state: &str, url: &str, targets: &Sums) -> Run {
+    pub(crate) fn read(self, sandbox: &Sandbox, state: &str, url: &str, targets: &Sums) -> Run {
         let list = sandbox.path("targets.txt");
         write(&list, targets.keys().map(|path| format!("{path}\n")).collect::<String>());
         let mut command = self.command(sandbox);
@@ -52,7 +52,7 @@ impl Peer {
     }
 
     /// Writes a repository into a directory of the sandbox; with consistent snapshots or without.
-    pub(super) fn write(self, sandbox: &Sandbox, consistent: bool) -> (PathBuf, Sums) {
+    pub(crate) fn write(self, sandbox: &Sandbox, consistent: bool) -> (PathBuf, Sums) {
         let directory = sandbox.path("theirs");
         let kind = if consistent { "consistent" } else { "plain" };
         let mut command = self.command(sandbox);
@@ -63,6 +63,6 @@ impl Peer {
 
 /// What a script printed.
 #[track_caller]
-pub(super) fn sums(run: &Run) -> Sums {
+pub(crate) fn sums(run: &Run) -> Sums {
     serde_json::from_value(run.json()).unwrap()
 }

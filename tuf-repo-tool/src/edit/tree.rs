@@ -312,6 +312,10 @@ impl<'a> Tree<'a> {
             return Err(EditError::Delegated { role: role.clone(), delegator }.into());
         }
         if let Edit::EditDelegation(_) = edit {
+            if self.delegation(delegator, role).is_none() {
+                let (delegator, role) = (delegator.clone(), role.clone());
+                return Err(EditError::NotDelegated { delegator, role }.into());
+            }
             self.load(role, Some(delegator))?;
         }
         let node =

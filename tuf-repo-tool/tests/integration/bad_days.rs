@@ -315,7 +315,13 @@ fn damaged_metadata_is_not_built_upon() {
         for bytes in damaged {
             crate::support::write(&path, &bytes);
             sandbox.tuf_repo(&["mirror", "sync", "--upstream", &url]).code(4).says("damaged");
-            sandbox.tuf_repo(&["renew"]).code(4);
+            // A hash bin is read when it changes or is due, and there may be thousands.
+            let renew = sandbox.tuf_repo(&["renew"]);
+            if name.contains(".bin-") {
+                renew.ok().says("nothing is due")
+            } else {
+                renew.code(4)
+            };
             sandbox.tuf_repo(&["status"]).code(4);
             assert_eq!(sandbox.tree(&sandbox.public("metadata")), before, "{name}");
         }

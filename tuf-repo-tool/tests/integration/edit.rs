@@ -235,7 +235,7 @@ fn edits_are_checked_against_what_is_staged_and_what_is_published() {
     tuf_repo(&sandbox, "publish").ok();
     write(&sandbox.repo().join("state/state.db"), staged);
     let before = sandbox.timestamp();
-    tuf_repo(&sandbox, "publish").code(4).says("there is no role x").says("delegate reset");
+    tuf_repo(&sandbox, "publish").code(4).says("targets does not delegate to x").says("delegate reset");
     assert_eq!(sandbox.timestamp(), before);
     tuf_repo(&sandbox, "delegate reset").ok();
     tuf_repo(&sandbox, "publish").ok().says("nothing to publish");

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
-use tuf_core::{Hashes, Metadata as _, TargetFile, TargetPath};
+use tuf_core::{Hashes, Metadata, TargetFile, TargetPath};
 
 use super::faults::{Fault, Faulty};
 use super::new_repository;
@@ -18,7 +18,7 @@ use crate::init::Preset;
 use crate::keys::Passphrases;
 use crate::publish::check::Tester;
 use crate::publish::commit::{Commit, Visible, commit};
-use crate::publish::{Changes, Check, Options, Outcome, Renewal, TIMESTAMP, publish};
+use crate::publish::{Changes, Check, Listed, Options, Outcome, Renewal, TIMESTAMP, publish};
 use crate::repository::Repository;
 use crate::signing::Signers;
 use crate::storage::{MemoryStorage, NewFile, Storage};
@@ -231,18 +231,25 @@ async fn a_publish_that_breaks_off_or_dies_at_any_operation_leaves_the_old_state
     assert!(completed >= if all { writes } else { 2 }, "{completed}");
 }
 
+fn sign<T: Metadata>(world: &World, signers: &mut Signers<'_>, value: T, kind: RoleKind) -> Vec<u8> {
+    let published = world.repository.published().unwrap().unwrap();
+    let listed = [Listed::of_root(published.set().root(), T::KIND)];
+    let keys = &world.repository.config.role(kind).unwrap().keys;
+    signers.sign(value, &T::KIND.role(), keys, &listed).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_and_a_timestamp_committed_together_are_seen_in_that_order_and_nothing_in_between_breaks() {
     let world = World::new().await;
     let mut passphrases = Passphrases::from_environment();
     let published = world.repository.published().unwrap().unwrap();
+    let mut signers = Signers::new(&world.repository, &mut passphrases);
     let mut root = published.set().root().value().clone();
     root.header.version = 2;
-    let root = Signers::new(&world.repository, &mut passphrases).sign(root, RoleKind::Root).unwrap();
+    let root = sign(&world, &mut signers, root, RoleKind::Root);
     let mut timestamp = published.set().timestamp().value().clone();
     timestamp.header_mut().version = 2;
-    let timestamp =
-        Signers::new(&world.repository, &mut passphrases).sign(timestamp, RoleKind::Timestamp).unwrap();
+    let timestamp = sign(&world, &mut signers, timestamp, RoleKind::Timestamp);
     let step = Commit {
         files: Vec::new(),
         visible: Visible {

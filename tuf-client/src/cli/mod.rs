@@ -207,7 +207,7 @@ pub(crate) fn main() -> ExitCode {
     output::log(&args.global, if matches!(args.command, Command::Run { .. }) { "error" } else { "warn" });
     let json = args.global.json || matches!(args.command, Command::Audit { format: Format::Json, .. });
     let out = Output::new(json, args.global.quiet);
-    let runtime = match runtime() {
+    let runtime = match runtime(&args.command) {
         Ok(runtime) => runtime,
         Err(error) => return out.failed(&Failure::new(format!("no runtime: {error}"))),
     };
@@ -223,8 +223,12 @@ pub(crate) fn main() -> ExitCode {
     code
 }
 
-/// The work is the network's and the disk's: threads for all processors of a large machine would only cost their start.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// One command is one task, whose requests are answered soonest on its own thread. A proxy has many to answer, but the work
+/// is the network's and the disk's: threads for all processors of a large machine would only cost their start.
+fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    if !matches!(command, Command::Proxy { .. } | Command::Run { .. } | Command::Audit { .. }) {
+        return tokio::runtime::Builder::new_current_thread().enable_all().build();
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = processors.min(MAX_WORKERS);
     tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()

@@ -13,16 +13,16 @@ use crate::reach::Reach;
 #[must_use]
 pub fn targets(roles: &[Trusted<Targets>]) -> BTreeMap<TargetPath, (RoleName, TargetFile)> {
     let names: HashSet<&RoleName> = roles.iter().map(|role| role.role_name()).collect();
-    let mut reach: HashMap<&RoleName, Vec<Reach<'_>>> = HashMap::new();
+    let mut reach: HashMap<RoleName, Vec<Reach<'_>>> = HashMap::new();
     for delegations in roles.iter().filter_map(|role| role.delegations.as_ref()) {
         if let Delegated::Roles(delegated) = &delegations.roles {
-            for delegation in delegated {
-                reach.entry(&delegation.name).or_default().push(Reach::Scope(&delegation.scope));
+            for delegation in delegated.iter() {
+                reach.entry(delegation.name).or_default().push(Reach::Scope(delegation.scope));
             }
         } else {
             for name in &names {
                 if let Some(bin) = Reach::of(delegations, name) {
-                    reach.entry(name).or_default().push(bin);
+                    reach.entry((*name).clone()).or_default().push(bin);
                 }
             }
         }

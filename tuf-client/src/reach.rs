@@ -4,9 +4,9 @@ use tuf_core::bins::SuccinctBins;
 use tuf_core::{Delegated, Delegations, RoleName, Scope, TargetPath};
 
 /// The paths for which one file asks one role.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Reach<'a> {
-    Scope(&'a Scope),
+    Scope(Scope),
     Bin(&'a SuccinctBins, &'a RoleName),
 }
 
@@ -14,19 +14,16 @@ impl<'a> Reach<'a> {
     /// What `delegations` lets `role` sign for, if it names that role.
     pub(crate) fn of(delegations: &'a Delegations, role: &'a RoleName) -> Option<Self> {
         match &delegations.roles {
-            Delegated::Roles(roles) => roles
-                .iter()
-                .find(|delegation| delegation.name == *role)
-                .map(|found| Self::Scope(&found.scope)),
+            Delegated::Roles(roles) => roles.get(role).map(|found| Self::Scope(found.scope)),
             Delegated::Succinct(bins) => bins.contains(role).then_some(Self::Bin(bins, role)),
             _ => None,
         }
     }
 
-    pub(crate) fn covers(self, path: &TargetPath) -> bool {
+    pub(crate) fn covers(&self, path: &TargetPath) -> bool {
         match self {
             Self::Scope(scope) => scope.covers(path),
-            Self::Bin(bins, role) => bins.role_of(path).as_ref() == Some(role),
+            Self::Bin(bins, role) => bins.role_of(path).as_ref() == Some(*role),
         }
     }
 }

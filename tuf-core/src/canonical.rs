@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::reader::shorten;
+use crate::shape::Repeats;
 
 /// Why a text is not JSON that canonical form can hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -291,6 +292,7 @@ impl<'a> Scanner<'a> {
             return Ok(canonical);
         }
         let mut previous: Option<Cow<'a, str>> = None;
+        let mut repeats = Repeats::of_any_strings();
         loop {
             canonical &= !self.white_space();
             let (plain, key) = self.string()?;
@@ -300,7 +302,7 @@ impl<'a> Scanner<'a> {
                 return Err(self.syntax("a colon"));
             }
             canonical &= !self.white_space();
-            canonical &= self.check(depth)?;
+            canonical &= self.check_repeated(depth, &mut repeats)?;
             canonical &= !self.white_space();
             if self.eat(b'}') {
                 return Ok(canonical);
@@ -319,9 +321,10 @@ impl<'a> Scanner<'a> {
         if self.eat(b']') {
             return Ok(canonical);
         }
+        let mut repeats = Repeats::of_any_strings();
         loop {
             canonical &= !self.white_space();
-            canonical &= self.check(depth)?;
+            canonical &= self.check_repeated(depth, &mut repeats)?;
             canonical &= !self.white_space();
             if self.eat(b']') {
                 return Ok(canonical);
@@ -330,6 +333,20 @@ impl<'a> Scanner<'a> {
                 return Err(self.syntax("a comma or a closing bracket"));
             }
         }
+    }
+
+    /// As [`Self::check`], of one value of many.
+    fn check_repeated(&mut self, depth: u32, repeats: &mut Repeats) -> Result<bool, JsonError> {
+        if let Some(length) = repeats.pass(self.text.as_bytes().get(self.pos..).unwrap_or_default()) {
+            self.pos += length;
+            return Ok(true);
+        }
+        let start = self.pos;
+        let canonical = self.check(depth)?;
+        if canonical {
+            repeats.learn(self.text.get(start..self.pos).unwrap_or_default());
+        }
+        Ok(canonical)
     }
 
     fn word(&mut self, word: &'static str) -> Result<bool, JsonError> {

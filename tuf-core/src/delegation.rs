@@ -5,11 +5,12 @@ use data_encoding::HEXLOWER;
 use crate::bins::SuccinctBins;
 use crate::canonical::write_string;
 use crate::json::Extra;
-use crate::keys::{Keys, RoleKeys, RoleKeysReader, at_most, read_keys, write_keys};
+use crate::keys::{Keys, RoleKeys, RoleKeysReader, read_keys, write_keys};
 use crate::limits::Limits;
 use crate::pattern;
-use crate::reader::{FieldError, Reader, required, write_array, write_object};
+use crate::reader::{FieldError, Reader, required, write_object};
 use crate::role::RoleName;
+use crate::role_list::RoleList;
 use crate::strings::Strings;
 use crate::target_path::TargetPath;
 
@@ -30,13 +31,12 @@ impl Scope {
     pub fn covers(&self, path: &TargetPath) -> bool {
         match self {
             Self::Paths(patterns) => patterns.iter().any(|pattern| pattern::matches(&pattern, path.as_str())),
-            Self::PathHashPrefixes(prefixes) => covers_digest(prefixes, &HEXLOWER.encode(&path.digest())),
+            Self::PathHashPrefixes(prefixes) => {
+                let digest = HEXLOWER.encode(&path.digest());
+                prefixes.iter().any(|prefix| digest.starts_with(&*prefix))
+            }
         }
     }
-}
-
-fn covers_digest(prefixes: &Strings, digest: &str) -> bool {
-    prefixes.iter().any(|prefix| digest.starts_with(&*prefix))
 }
 
 /// One delegated role.
@@ -62,7 +62,7 @@ impl Delegation {
         Self { name, keys, terminating: false, scope, extra: Extra::new() }
     }
 
-    fn read<'a>(
+    pub(crate) fn read<'a>(
         reader: &mut Reader<'a>,
         keys: &mut RoleKeysReader<'a>,
         limits: &Limits,
@@ -104,7 +104,7 @@ impl Delegation {
         })
     }
 
-    fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         let (scope, values) = match &self.scope {
             Scope::Paths(patterns) => ("paths", patterns),
             Scope::PathHashPrefixes(prefixes) => ("path_hash_prefixes", prefixes),
@@ -139,7 +139,7 @@ pub(crate) fn read_name(reader: &mut Reader<'_>) -> Result<RoleName, FieldError>
 #[non_exhaustive]
 pub enum Delegated {
     /// Roles in order of priority.
-    Roles(Vec<Delegation>),
+    Roles(RoleList),
     /// Hash bins that differ only in their number.
     Succinct(SuccinctBins),
 }
@@ -168,30 +168,17 @@ impl Delegations {
     #[must_use]
     pub fn covering(&self, path: &TargetPath) -> Vec<(RoleName, bool)> {
         match &self.roles {
-            Delegated::Roles(roles) => {
-                let digest = HEXLOWER.encode(&path.digest());
-                let covers = |delegation: &Delegation| match &delegation.scope {
-                    Scope::PathHashPrefixes(prefixes) => covers_digest(prefixes, &digest),
-                    scope @ Scope::Paths(_) => scope.covers(path),
-                };
-                roles
-                    .iter()
-                    .filter(|role| covers(role))
-                    .map(|role| (role.name.clone(), role.terminating))
-                    .collect()
-            }
+            Delegated::Roles(roles) => roles.covering(path),
             Delegated::Succinct(bins) => bins.role_of(path).map(|role| (role, true)).into_iter().collect(),
         }
     }
 
     /// Keys and threshold of a delegated role, if there is a delegation to it.
     #[must_use]
-    pub fn role_keys(&self, role: &RoleName) -> Option<&RoleKeys> {
+    pub fn role_keys(&self, role: &RoleName) -> Option<RoleKeys> {
         match &self.roles {
-            Delegated::Roles(roles) => {
-                roles.iter().find(|delegation| delegation.name == *role).map(|delegation| &delegation.keys)
-            }
-            Delegated::Succinct(bins) => bins.contains(role).then_some(&bins.keys),
+            Delegated::Roles(roles) => roles.get(role).map(|delegation| delegation.keys),
+            Delegated::Succinct(bins) => bins.contains(role).then(|| bins.keys.clone()),
         }
     }
 
@@ -199,7 +186,7 @@ impl Delegations {
     #[must_use]
     pub fn role_names(&self) -> Vec<RoleName> {
         match &self.roles {
-            Delegated::Roles(roles) => roles.iter().map(|role| role.name.clone()).collect(),
+            Delegated::Roles(roles) => roles.iter().map(|role| role.name).collect(),
             Delegated::Succinct(bins) => bins.role_names().collect(),
         }
     }
@@ -209,7 +196,7 @@ impl Delegations {
         reader.object(|key, reader| {
             match &*key {
                 "keys" => keys = Some(read_keys(reader, limits)?),
-                "roles" => roles = Some(read_roles(reader, limits)?),
+                "roles" => roles = Some(RoleList::read(reader, limits)?),
                 "succinct_roles" => succinct = Some(SuccinctBins::read(reader, limits)?),
                 _ => {
                     extra.insert(key.into_owned(), reader.json());
@@ -231,7 +218,7 @@ impl Delegations {
     pub(crate) fn write(&self, out: &mut String) {
         let keys = |out: &mut String| write_keys(out, &self.keys);
         let roles = |out: &mut String| match &self.roles {
-            Delegated::Roles(roles) => write_array(out, roles, |out, role| role.write(out)),
+            Delegated::Roles(roles) => out.push_str(roles.as_canonical()),
             Delegated::Succinct(bins) => bins.write(out),
         };
         let name = match &self.roles {
@@ -239,24 +226,5 @@ impl Delegations {
             Delegated::Succinct(_) => "succinct_roles",
         };
         write_object(out, &self.extra, &[("keys", &keys), (name, &roles)]);
-    }
-}
-
-fn read_roles(reader: &mut Reader<'_>, limits: &Limits) -> Result<Vec<Delegation>, FieldError> {
-    let mut roles: Vec<Delegation> = Vec::new();
-    let mut keys = RoleKeysReader::default();
-    reader.array(|reader| {
-        roles.push(Delegation::read(reader, &mut keys, limits)?);
-        at_most(roles.len(), limits.delegations, "delegated roles")
-    })?;
-    let mut names: Vec<&RoleName> = roles.iter().map(|role| &role.name).collect();
-    names.sort_unstable();
-    let twice = names.windows(2).find_map(|pair| match pair {
-        [one, other] if one == other => Some(*one),
-        _ => None,
-    });
-    match twice {
-        Some(name) => Err(FieldError::new("every delegated role once", format!("{name} twice"))),
-        None => Ok(roles),
     }
 }

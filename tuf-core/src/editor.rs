@@ -61,7 +61,7 @@ impl<T: Metadata> Draft<T> {
     /// What is wrong with the file. Signatures are not checked.
     pub fn reopen(envelope: &Envelope, limits: &Limits) -> Result<Self, Error> {
         Ok(Self {
-            value: metadata::read(envelope.signed(), limits)?,
+            value: metadata::read(envelope, limits)?,
             payload: envelope.signed().to_owned(),
             signatures: envelope.signatures().to_vec(),
             extra: envelope.extra().clone(),
@@ -115,5 +115,5 @@ impl<T: Metadata> Draft<T> {
 /// # Errors
 /// What is wrong with the file.
 pub fn read_unverified<T: Metadata>(envelope: &Envelope, limits: &Limits) -> Result<T, Error> {
-    metadata::read(envelope.signed(), limits)
+    metadata::read(envelope, limits)
 }

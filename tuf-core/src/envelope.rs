@@ -124,6 +124,14 @@ impl Envelope {
         }
     }
 
+    /// Reads `signed`.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        match &self.signed {
+            Signed::InPlace(range) => Reader::within(&self.bytes, range.start, self.signed()),
+            Signed::Rewritten(text) => Reader::new(text),
+        }
+    }
+
     /// The signatures, in their order.
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {
@@ -135,7 +143,7 @@ impl Envelope {
     pub fn claims(&self) -> Claims {
         let mut claims = Claims::default();
         // A field that cannot be read stays `None`.
-        let _ = Reader::new(self.signed()).object(|key, reader| {
+        let _ = self.reader().object(|key, reader| {
             match &*key {
                 "_type" => claims.kind = reader.owned_string().ok(),
                 "version" => claims.version = reader.integer().ok(),

@@ -38,6 +38,13 @@ pub struct Limits {
     pub strict_key_ids: bool,
 }
 
+impl Limits {
+    /// For what was read before, under some limits.
+    pub(crate) fn none() -> Self {
+        Self { keys: usize::MAX, delegations: usize::MAX, patterns: usize::MAX, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::canonical::write_string;
+use crate::envelope::Envelope;
 use crate::error::{Error, ErrorKind};
 use crate::json::Extra;
 use crate::limits::Limits;
@@ -77,12 +78,12 @@ pub(crate) mod sealed {
     }
 }
 
-/// Reads a typed value from canonical `signed`.
-pub(crate) fn read<T: Metadata>(signed: &str, limits: &Limits) -> Result<T, Error> {
+/// Reads a typed value from the canonical `signed` of an envelope.
+pub(crate) fn read<T: Metadata>(envelope: &Envelope, limits: &Limits) -> Result<T, Error> {
     let mut parts = T::Parts::default();
     let (mut kind, mut spec_version, mut version, mut expires) = (None, None, None, None);
     let mut extra = Extra::new();
-    let read = Reader::new(signed).object(|key, reader| {
+    let read = envelope.reader().object(|key, reader| {
         match &*key {
             "_type" => kind = Some(reader.owned_string()?),
             "spec_version" => spec_version = Some(reader.owned_string()?),
@@ -98,7 +99,7 @@ pub(crate) fn read<T: Metadata>(signed: &str, limits: &Limits) -> Result<T, Erro
     });
     // Another kind or major version may have anything: that it is one is then the better reason.
     if read.is_err() {
-        kind_and_spec_version::<T>(signed)?;
+        kind_and_spec_version::<T>(envelope)?;
     }
     read?;
     check_kind::<T>(kind)?;
@@ -111,9 +112,9 @@ pub(crate) fn read<T: Metadata>(signed: &str, limits: &Limits) -> Result<T, Erro
 }
 
 /// Checks only the two fields that decide how the others are to be read.
-fn kind_and_spec_version<T: Metadata>(signed: &str) -> Result<(), Error> {
+fn kind_and_spec_version<T: Metadata>(envelope: &Envelope) -> Result<(), Error> {
     let (mut kind, mut spec_version) = (None, None);
-    Reader::new(signed).object(|key, reader| {
+    envelope.reader().object(|key, reader| {
         match &*key {
             "_type" => kind = Some(reader.owned_string()?),
             "spec_version" => spec_version = Some(reader.owned_string()?),

@@ -6,11 +6,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Utc};
 
 use crate::canonical::plain_length;
 use crate::json::{Extra, Json};
+use crate::text::Text;
 
 /// A field that is missing, of the wrong type, or impossible.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,11 +66,18 @@ pub(crate) fn shorten(text: &str) -> String {
 pub struct Reader<'a> {
     text: &'a str,
     pos: usize,
+    /// The file that the text is a part of, and where it starts there.
+    file: Option<(&'a Arc<[u8]>, usize)>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, pos: 0 }
+        Self { text, pos: 0, file: None }
+    }
+
+    /// Of text that starts at this byte of a file.
+    pub(crate) const fn within(file: &'a Arc<[u8]>, start: usize, text: &'a str) -> Self {
+        Self { text, pos: 0, file: Some((file, start)) }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -93,6 +102,26 @@ impl<'a> Reader<'a> {
     /// The text from an earlier position to here.
     pub(crate) fn since(&self, position: usize) -> &'a str {
         self.text.get(position..self.pos).unwrap_or_default()
+    }
+
+    /// As [`Self::since`], to keep.
+    pub(crate) fn kept_since(&self, position: usize) -> Text {
+        match self.file {
+            Some((file, start)) => Text::Shared(Arc::clone(file), start + position..start + self.pos),
+            None => Text::Own(self.since(position).to_owned()),
+        }
+    }
+
+    /// The text from here on.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.pos..).unwrap_or_default()
+    }
+
+    /// Passes so many bytes, and gives them.
+    pub(crate) fn skip(&mut self, length: usize) -> &'a str {
+        let start = self.pos;
+        self.pos += length;
+        self.since(start)
     }
 
     /// Passes the colon between key and value.
@@ -143,7 +172,7 @@ impl<'a> Reader<'a> {
         let start = self.pos;
         let mut escaped = false;
         loop {
-            self.pos += plain_length(self.text.as_bytes().get(self.pos..).unwrap_or_default());
+            self.pos += plain_length(self.rest());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {

@@ -127,8 +127,8 @@ pub struct Refresh {
     chain: RootChain,
     rotations: u32,
     floor: Floor,
-    /// Cached files that may serve again, newest first.
-    cached_snapshots: Vec<Arc<[u8]>>,
+    /// Stored snapshots that the newest root's keys signed and that may serve again.
+    cached_snapshots: Vec<Authentic<Snapshot>>,
     state: State,
     roots: Batch,
     /// What the store's last complete view consists of, to write only what changed.
@@ -287,7 +287,7 @@ impl Refresh {
                 let cached = self
                     .cached_snapshots
                     .iter()
-                    .find_map(|bytes| timestamp.snapshot(bytes, &self.floor).ok());
+                    .find_map(|snapshot| timestamp.known_snapshot(snapshot, &self.floor).ok());
                 self.equivocation = timestamp.equivocation().cloned();
                 self.floor.timestamp = Some((**timestamp.timestamp()).clone());
                 self.state = match cached {
@@ -415,7 +415,7 @@ impl Refresh {
                 return;
             }
         };
-        self.cached_snapshots.push(bytes);
+        self.cached_snapshots.push(seen.clone());
         let floor = self.floor.snapshot.as_ref().map_or(0, |floor| floor.header.version);
         if seen.header.version > floor {
             self.floor.snapshot = Some(seen);

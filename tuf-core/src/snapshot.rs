@@ -122,6 +122,18 @@ impl Meta {
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, MetaFile)> {
         self.0.iter()
     }
+
+    /// The number of entries.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Adds or replaces the entries of many roles, in any order; of two for one role the later one counts.

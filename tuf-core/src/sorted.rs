@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 
 use crate::canonical::write_string;
 use crate::reader::{FieldError, Reader};
+use crate::shape::Repeats;
+use crate::text::Text;
 
 /// A value that stands in canonical text.
 pub(crate) trait Entry: Sized {
@@ -21,14 +23,14 @@ pub(crate) trait Entry: Sized {
 /// Entries by name, each name once.
 pub(crate) struct Sorted<V> {
     /// A canonical object.
-    text: String,
+    text: Text,
     /// Where each entry starts: at the quotation mark of its name.
     starts: Vec<usize>,
     values: PhantomData<fn() -> V>,
 }
 
 impl<V: Entry> Sorted<V> {
-    const fn new(text: String, starts: Vec<usize>) -> Self {
+    const fn new(text: Text, starts: Vec<usize>) -> Self {
         Self { text, starts, values: PhantomData }
     }
 
@@ -40,19 +42,27 @@ impl<V: Entry> Sorted<V> {
         let from = reader.position();
         let mut starts = Vec::new();
         let mut start = from + 1;
+        let mut repeats = Repeats::without_strings();
         reader.object(|_, reader| {
-            V::read(reader)?;
+            match repeats.pass(reader.rest()) {
+                Some(length) => drop(reader.skip(length)),
+                None => {
+                    let from = reader.position();
+                    V::read(reader)?;
+                    repeats.learn(reader.since(from));
+                }
+            }
             starts.push(start - from);
             // After the comma.
             start = reader.position() + 1;
             each(starts.len())
         })?;
-        Ok(Self::new(reader.since(from).to_owned(), starts))
+        Ok(Self::new(reader.kept_since(from), starts))
     }
 
     /// The map as it is signed.
     pub(crate) fn as_canonical(&self) -> &str {
-        &self.text
+        self.text.as_str()
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -76,7 +86,7 @@ impl<V: Entry> Sorted<V> {
                 let old = self.entry(index).map(|(_, value)| value);
                 let range = self.start(index)..self.end(index);
                 self.shift(index + 1, range.len(), entry.len());
-                self.text.replace_range(range, &entry);
+                self.text.edit().replace_range(range, &entry);
                 old
             }
             Err(index) => {
@@ -87,7 +97,7 @@ impl<V: Entry> Sorted<V> {
                     entry.insert(0, ',');
                 }
                 self.shift(index, 0, entry.len());
-                self.text.insert_str(start, &entry);
+                self.text.edit().insert_str(start, &entry);
                 start += usize::from(entry.starts_with(','));
                 self.starts.insert(index, start);
                 None
@@ -104,7 +114,7 @@ impl<V: Entry> Sorted<V> {
             None => self.start(index).saturating_sub(usize::from(index > 0))..self.end(index),
         };
         self.shift(index + 1, range.len(), 0);
-        self.text.replace_range(range, "");
+        self.text.edit().replace_range(range, "");
         self.starts.remove(index);
         old
     }
@@ -115,8 +125,8 @@ impl<V: Entry> Sorted<V> {
         let mut entries: Vec<_> = entries.into_iter().collect();
         // Stable: entries of one name stay in the order in which they came.
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut merged = Self::new(String::with_capacity(self.text.len()), Vec::new());
-        merged.text.push('{');
+        let mut merged = Self::new(Text::Own(String::with_capacity(self.text.len())), Vec::new());
+        merged.text.edit().push('{');
         let mut kept = 0;
         let mut entries = entries.into_iter().peekable();
         while let Some((name, value)) = entries.next() {
@@ -130,11 +140,11 @@ impl<V: Entry> Sorted<V> {
             merged.append_from(self, kept..until);
             merged.comma();
             merged.starts.push(merged.text.len());
-            write_entry(&mut merged.text, &name, &value);
+            write_entry(merged.text.edit(), &name, &value);
             kept = after;
         }
         merged.append_from(self, kept..self.len());
-        merged.text.push('}');
+        merged.text.edit().push('}');
         *self = merged;
     }
 
@@ -145,12 +155,12 @@ impl<V: Entry> Sorted<V> {
         let (from, to) = (other.start(indices.start), self.text.len());
         let starts = other.starts.get(indices).unwrap_or_default();
         self.starts.extend(starts.iter().map(|start| start - from + to));
-        self.text.push_str(other.text.get(from..other.end(last)).unwrap_or_default());
+        self.text.edit().push_str(other.text.slice(from..other.end(last)));
     }
 
     fn comma(&mut self) {
         if !self.starts.is_empty() {
-            self.text.push(',');
+            self.text.edit().push(',');
         }
     }
 
@@ -162,7 +172,7 @@ impl<V: Entry> Sorted<V> {
     }
 
     fn reader(&self, index: usize) -> Option<Reader<'_>> {
-        self.text.get(*self.starts.get(index)?..).map(Reader::new)
+        Some(Reader::new(self.text.slice(*self.starts.get(index)?..self.end(index))))
     }
 
     /// Where the entry of a name is, or would be.
@@ -213,7 +223,7 @@ impl<V> Clone for Sorted<V> {
 /// Nothing: `{}`.
 impl<V: Entry> Default for Sorted<V> {
     fn default() -> Self {
-        Self::new("{}".to_owned(), Vec::new())
+        Self::new(Text::Own("{}".to_owned()), Vec::new())
     }
 }
 
@@ -228,7 +238,7 @@ impl<V> Eq for Sorted<V> {}
 
 impl<V> fmt::Debug for Sorted<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.text.as_str())
     }
 }
 

@@ -120,7 +120,7 @@ pub fn authorised(authority: &Envelope, role: &RoleName, limits: &Limits) -> Res
         Some("targets") => {
             let targets: Targets = read_unverified(authority, limits).map_err(DetachedError::Metadata)?;
             let delegations = targets.delegations.ok_or_else(none)?;
-            (delegations.role_keys(role).cloned().ok_or_else(none)?, delegations.keys.clone())
+            (delegations.role_keys(role).ok_or_else(none)?, delegations.keys.clone())
         }
         _ => {
             let root: Root = read_unverified(authority, limits).map_err(DetachedError::Metadata)?;

@@ -249,13 +249,13 @@ impl Published {
 
     /// Keys and threshold of a role, as they were signed.
     #[must_use]
-    pub fn role_keys(&self, kind: RoleKind) -> Option<&RoleKeys> {
+    pub fn role_keys(&self, kind: RoleKind) -> Option<RoleKeys> {
         let root = self.set.root();
         match kind {
-            RoleKind::Root => Some(root.role(TopLevel::Root)),
-            RoleKind::Targets => Some(root.role(TopLevel::Targets)),
-            RoleKind::Snapshot => Some(root.role(TopLevel::Snapshot)),
-            RoleKind::Timestamp => Some(root.role(TopLevel::Timestamp)),
+            RoleKind::Root => Some(root.role(TopLevel::Root).clone()),
+            RoleKind::Targets => Some(root.role(TopLevel::Targets).clone()),
+            RoleKind::Snapshot => Some(root.role(TopLevel::Snapshot).clone()),
+            RoleKind::Timestamp => Some(root.role(TopLevel::Timestamp).clone()),
             RoleKind::Bins => {
                 let (bins, _) = self.bins.as_ref()?;
                 self.set.targets().delegations.as_ref()?.role_keys(bins.role_name())

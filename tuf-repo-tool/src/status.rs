@@ -66,8 +66,8 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
             if let Some(Delegated::Roles(roles)) =
                 role.delegations.as_ref().map(|delegations| &delegations.roles)
             {
-                for below in roles {
-                    authority.entry(section(&below.name).into_owned()).or_insert_with(|| below.keys.clone());
+                for below in roles.iter() {
+                    authority.entry(section(&below.name).into_owned()).or_insert(below.keys);
                 }
             }
             if section(role.role_name()) == RoleKind::BinN.name() {
@@ -102,7 +102,7 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
             _ => {}
         }
         if let Some(published) = &published
-            && published.role_keys(*kind).is_some_and(|signed| differs(repository, *kind, signed))
+            && published.role_keys(*kind).is_some_and(|signed| differs(repository, *kind, &signed))
         {
             todo.push(format!(
                 "{kind}: published metadata names other keys or another threshold than tuf-repo.toml; clients follow what is published"

@@ -223,8 +223,11 @@ impl Set {
     }
 
     fn write_top(&self, directory: &Path, metadata: &Path) {
-        let delegations = |signer: &Signer, roles| {
-            Delegations::new(Keys::from([(signer.key.id(), signer.key.clone())]), Delegated::Roles(roles))
+        let delegations = |signer: &Signer, roles: Vec<Delegation>| {
+            Delegations::new(
+                Keys::from([(signer.key.id(), signer.key.clone())]),
+                Delegated::Roles(roles.into()),
+            )
         };
         let delegation = |signer: &Signer, name: &str, prefixes| {
             let keys = RoleKeys::new(vec![signer.key.id()], 1);

@@ -276,8 +276,8 @@ pub(super) fn out_of_scope(role: &RoleName, version: u64, paths: &BTreeSet<Box<s
 pub(super) fn shadowed(role: &RoleName, version: u64, delegations: &Delegations) -> Vec<Finding> {
     let Delegated::Roles(roles) = &delegations.roles else { return Vec::new() };
     let mut findings = Vec::new();
-    let mut ending: Vec<&Delegation> = Vec::new();
-    for delegation in roles {
+    let mut ending: Vec<Delegation> = Vec::new();
+    for delegation in roles.iter() {
         if let Some(before) = ending.iter().find(|before| takes_all(&before.scope, &delegation.scope)) {
             let message = format!(
                 "no search reaches {}: {} comes before it and terminates",

@@ -284,7 +284,7 @@ impl Walk {
         let delegations = delegator.delegations.as_ref()?;
         let keys = delegations.role_keys(role)?;
         let by = delegator.role_name();
-        let grant = Grant { by: (by, delegator.header.version), keys: &delegations.keys, role: keys };
+        let grant = Grant { by: (by, delegator.header.version), keys: &delegations.keys, role: &keys };
         let file = File { role, delegator: Some(by), name, fetched };
         let trusted = self.judge(file, &grant, |bytes| {
             let trusted = set.delegated(delegator, role, bytes)?;
@@ -322,12 +322,13 @@ impl Walk {
         self.extend(rules::targets(role, version, &trusted.targets));
         if let Some(delegations) = &trusted.delegations {
             if let Delegated::Roles(roles) = &delegations.roles {
-                let roles: Vec<_> = roles.iter().map(|role| (role.name.clone(), &role.keys)).collect();
+                let roles: Vec<_> = roles.iter().map(|role| (role.name, role.keys)).collect();
+                let roles: Vec<_> = roles.iter().map(|(name, keys)| (name.clone(), keys)).collect();
                 self.extend(rules::keys(role, version, &delegations.keys, &roles));
             } else if let Some((name, keys)) =
                 children.first().and_then(|name| Some((name, delegations.role_keys(name)?)))
             {
-                self.extend(rules::keys(role, version, &delegations.keys, &[(name.clone(), keys)]));
+                self.extend(rules::keys(role, version, &delegations.keys, &[(name.clone(), &keys)]));
             }
             self.extend(rules::shadowed(role, version, delegations));
         }
@@ -417,7 +418,7 @@ fn missed(delegations: &Delegations, role: &Trusted<Targets>) -> BTreeSet<Box<st
     let reach = Reach::of(delegations, role.role_name());
     let paths = role.targets.iter().filter_map(|(path, _)| TargetPath::new(path).ok());
     paths
-        .filter(|path| !reach.is_some_and(|reach| reach.covers(path)))
+        .filter(|path| !reach.as_ref().is_some_and(|reach| reach.covers(path)))
         .map(|path| path.as_str().into())
         .collect()
 }

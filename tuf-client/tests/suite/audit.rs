@@ -7,6 +7,17 @@ use chrono::TimeDelta;
 use tuf_client::audit::{Audit, Report, Severity};
 use tuf_core::{Delegated, Draft, Hashes, Json, RoleKeys, Scope, TargetFile, TargetPath, Targets, TopLevel};
 
+/// The keys of all that the top-level targets delegate.
+fn change_delegations(repo: &mut Repo, change: impl Fn(&mut RoleKeys)) {
+    if let Some(Delegated::Roles(roles)) = repo.targets.delegations.as_mut().map(|all| &mut all.roles) {
+        let changed = roles.iter().map(|mut delegation| {
+            change(&mut delegation.keys);
+            delegation
+        });
+        *roles = changed.collect();
+    }
+}
+
 const ROOT: &str = "metadata/1.root.json";
 
 async fn audit_with(files: Files, anchor: Option<Vec<u8>>, fetch: bool) -> Report {
@@ -108,16 +119,10 @@ async fn each_rule_finds_what_breaks_it() {
             repo.root.keys.insert(odd_id(9), signer(9).key);
         }),
         ("note", "unknown-key-id", |repo| {
-            if let Some(Delegated::Roles(roles)) = repo.targets.delegations.as_mut().map(|all| &mut all.roles)
-            {
-                roles[0].keys.keyids = [&*roles[0].keys.keyids, &[odd_id(7)]].concat().into();
-            }
+            change_delegations(repo, |keys| keys.keyids = [&*keys.keyids, &[odd_id(7)]].concat().into());
         }),
         ("error", "threshold-unreachable", |repo| {
-            if let Some(Delegated::Roles(roles)) = repo.targets.delegations.as_mut().map(|all| &mut all.roles)
-            {
-                roles[0].keys = RoleKeys::new(roles[0].keys.keyids.to_vec(), 2);
-            }
+            change_delegations(repo, |keys| *keys = RoleKeys::new(keys.keyids.to_vec(), 2));
         }),
         ("error", "role-not-in-snapshot", |repo| repo.unlisted.push("packages".to_owned())),
         ("note", "orphan-in-snapshot", |repo| repo.listed.push("gone".to_owned())),

@@ -10,7 +10,8 @@ use tuf_client::Url;
 use tuf_client::transport::{Body, Transport, TransportError, TransportErrorKind};
 use tuf_core::{
     Delegated, Delegation, Delegations, Draft, Hashes, Key, KeyId, Keys, MetaFile, Metadata, PublicKey,
-    RoleKeys, RoleName, Root, Scope, Snapshot, TargetFile, TargetPath, Targets, Timestamp, TopLevel,
+    RoleKeys, RoleList, RoleName, Root, Scope, Snapshot, TargetFile, TargetPath, Targets, Timestamp,
+    TopLevel,
 };
 
 /// Paths below the repository's base, and bytes.
@@ -115,10 +116,10 @@ impl Repo {
             Delegation::new(RoleName::new(role).unwrap(), RoleKeys::new(vec![key.id()], 1), scope);
         delegation.terminating = terminating;
         let delegations = self.targets.delegations.get_or_insert_with(|| {
-            Delegations::new(Keys::from([(key.id(), key.clone())]), Delegated::Roles(Vec::new()))
+            Delegations::new(Keys::from([(key.id(), key.clone())]), Delegated::Roles(RoleList::default()))
         });
         if let Delegated::Roles(roles) = &mut delegations.roles {
-            roles.push(delegation);
+            roles.push(&delegation);
         }
         self.delegated.entry(role.to_owned()).or_insert_with(|| Targets::new(far()));
     }

@@ -74,7 +74,7 @@ impl RootChain {
         let envelope = envelope(bytes, &role, &limits)?;
         // What it says of its own keys is only believed if those keys signed it.
         let claimed: Root =
-            crate::metadata::read(envelope.signed(), &limits).map_err(|error| error.in_role(&role))?;
+            crate::metadata::read(&envelope, &limits).map_err(|error| error.in_role(&role))?;
         let root = authority(&claimed, TopLevel::Root, &role).verify(&role, &envelope, &limits)?;
         Ok(Self { root, limits })
     }
@@ -235,13 +235,29 @@ impl FreshTimestamp {
     /// [`ErrorKind::Length`], [`ErrorKind::Hash`], [`ErrorKind::Threshold`], [`ErrorKind::Version`],
     /// [`ErrorKind::Rollback`], [`ErrorKind::RoleRemoved`], [`ErrorKind::Expired`].
     pub fn snapshot(&self, bytes: &Arc<[u8]>, floor: &Floor) -> Result<FreshSnapshot, Error> {
+        self.check(bytes)?;
+        self.accept(self.root.authentic(bytes)?, floor)
+    }
+
+    /// As [`Self::snapshot`], of one that this root's keys signed, which was verified before.
+    pub(crate) fn known_snapshot(
+        &self,
+        snapshot: &Authentic<Snapshot>,
+        floor: &Floor,
+    ) -> Result<FreshSnapshot, Error> {
+        self.check(snapshot.bytes())?;
+        self.accept(snapshot.clone(), floor)
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<(), Error> {
         let meta = &self.timestamp.snapshot;
-        meta.check(bytes)
-            .map_err(|error| error.in_role(&TopLevel::Snapshot.role()).at_version(meta.version))?;
-        let snapshot: Authentic<Snapshot> = self.root.authentic(bytes)?;
-        same_version(&snapshot, meta.version)?;
+        meta.check(bytes).map_err(|error| error.in_role(&TopLevel::Snapshot.role()).at_version(meta.version))
+    }
+
+    fn accept(&self, snapshot: Authentic<Snapshot>, floor: &Floor) -> Result<FreshSnapshot, Error> {
+        same_version(&snapshot, self.timestamp.snapshot.version)?;
         let mut equivocation = None;
-        if let Some(seen) = &floor.snapshot {
+        if let Some(seen) = floor.snapshot.as_ref().filter(|seen| seen.bytes() != snapshot.bytes()) {
             // Both are in the order of names.
             let mut listed = snapshot.meta.iter().peekable();
             for (file, old) in seen.meta.iter() {
@@ -411,7 +427,7 @@ impl TrustedSet {
             Error::new(ErrorKind::NotDelegated { delegator: delegator.role_name().clone() }).in_role(role)
         })?;
         let authority =
-            Authority::new(delegator.role_name(), delegator.header.version, &delegations.keys, role_keys);
+            Authority::new(delegator.role_name(), delegator.header.version, &delegations.keys, &role_keys);
         self.snapshot.load(role, authority, bytes)
     }
 }

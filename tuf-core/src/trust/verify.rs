@@ -110,7 +110,7 @@ impl<'a> Authority<'a> {
                 .into(),
             ));
         }
-        let value = metadata::read::<T>(envelope.signed(), limits).map_err(in_context)?;
+        let value = metadata::read::<T>(envelope, limits).map_err(in_context)?;
         Ok(Authentic(Arc::new(Inner { role: role.clone(), value, bytes: Arc::clone(envelope.bytes()) })))
     }
 }

@@ -14,15 +14,17 @@ use super::{AddDelegation, Edit, EditDelegation, EditError, EditScope, NamedBins
 pub fn apply(edit: &Edit, value: &mut Targets) -> Result<(), EditError> {
     rules::check(edit)?;
     let delegator = edit.delegator();
-    let delegations =
-        value.delegations.get_or_insert_with(|| Delegations::new(Keys::new(), Delegated::Roles(Vec::new())));
+    let delegations = value
+        .delegations
+        .get_or_insert_with(|| Delegations::new(Keys::new(), Delegated::Roles(Vec::new().into())));
     let bins = NamedBins::of(delegator, delegations).is_some();
-    let Delegated::Roles(roles) = &mut delegations.roles else {
+    let Delegated::Roles(listed) = &mut delegations.roles else {
         return Err(EditError::HashBins { delegator: delegator.clone() });
     };
     if bins {
         return Err(EditError::HashBins { delegator: delegator.clone() });
     }
+    let roles = &mut listed.iter().collect();
     let keys = &mut delegations.keys;
     match edit {
         Edit::AddDelegation(edit) => add(edit, keys, roles)?,
@@ -34,7 +36,8 @@ pub fn apply(edit: &Edit, value: &mut Targets) -> Result<(), EditError> {
     }
     let used: BTreeSet<&KeyId> = roles.iter().flat_map(|role| role.keys.keyids.iter()).collect();
     keys.retain(|id, _| used.contains(id));
-    if roles.is_empty() {
+    *listed = std::mem::take(roles).into();
+    if listed.is_empty() {
         value.delegations = None;
     }
     Ok(())
@@ -103,7 +106,7 @@ pub(super) fn new_role(edit: &AddDelegation, empty: &Targets) -> (Targets, Optio
     let bins = NamedBins::new(&edit.role, count);
     let mut keys = Keys::new();
     let role_keys = RoleKeys::new(list_keys(&mut keys, &wanted.keys), wanted.threshold);
-    value.delegations = Some(Delegations::new(keys, Delegated::Roles(bins.delegations(&role_keys))));
+    value.delegations = Some(Delegations::new(keys, Delegated::Roles(bins.delegations(&role_keys).into())));
     (value, Some(bins))
 }
 

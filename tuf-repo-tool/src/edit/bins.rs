@@ -24,14 +24,14 @@ impl NamedBins {
     /// Recognises the bins of a role by their number and the names of the first and the last of them.
     pub(crate) fn of(delegator: &RoleName, delegations: &Delegations) -> Option<Self> {
         let Delegated::Roles(roles) = &delegations.roles else { return None };
-        let (_, first) = Self::split(&roles.first()?.name)?;
+        let ends = [roles.iter().next()?.name, roles.iter().last()?.name];
+        let (_, first) = Self::split(&ends[0])?;
         let named = Self::new(delegator, HashBins::from_role(&RoleName::new(first).ok()?)?);
-        let ends = [roles.first(), roles.last()].map(|role| role.map(|role| &role.name));
         let mut wanted = named.bins.roles().map(|(name, _)| named.named(&name));
         let count = usize::try_from(named.bins.count()).ok()?;
         let (first, last) = (wanted.next()?, wanted.last());
-        let expected = [Some(&first), last.as_ref().or(Some(&first))];
-        (roles.len() == count && ends == expected).then_some(named)
+        let expected = [&first, last.as_ref().unwrap_or(&first)];
+        (roles.len() == count && ends.each_ref() == expected).then_some(named)
     }
 
     /// If this is the name of a hash bin: what stands before it, without the hyphen, and the bin's own name.
@@ -106,7 +106,7 @@ mod tests {
             let bins = NamedBins::new(&delegator, HashBins::new(count).unwrap());
             let roles = bins.delegations(&RoleKeys::new(Vec::new(), 1));
             let of = |roles: &[Delegation]| {
-                let roles = Delegated::Roles(roles.to_vec());
+                let roles = Delegated::Roles(roles.to_vec().into());
                 NamedBins::of(&delegator, &Delegations::new(tuf_core::Keys::new(), roles))
             };
             assert_eq!(of(&roles), Some(bins.clone()));
@@ -114,8 +114,10 @@ mod tests {
             let path = TargetPath::new("a/b").unwrap();
             assert!(bins.names().any(|name| name == bins.role_of(&path)));
             let other = RoleName::new("y").unwrap();
-            let other =
-                NamedBins::of(&other, &Delegations::new(tuf_core::Keys::new(), Delegated::Roles(roles)));
+            let other = NamedBins::of(
+                &other,
+                &Delegations::new(tuf_core::Keys::new(), Delegated::Roles(roles.into())),
+            );
             assert_eq!(other, None);
         }
     }

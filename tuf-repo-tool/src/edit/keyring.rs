@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tuf_core::{Key, KeyId, Keys, RoleKeys, RoleName};
+use tuf_core::{Key, KeyId, RoleName};
 
 use super::EditError;
 use crate::keys::{self, KeyUri};
+use crate::publish::Listed;
 use crate::repository::Repository;
 
 /// A key that may sign for a role: where `tuf-repo.toml` says it is, and whether it can sign here and now.
@@ -37,9 +38,9 @@ impl<'a> Keyring<'a> {
     }
 
     /// Every key that may sign for a role, and which of these URIs it is.
-    pub(crate) fn holders_of(&mut self, uris: &[KeyUri], keys: &Keys, role_keys: &RoleKeys) -> Vec<Holder> {
-        let mut holders = Vec::with_capacity(role_keys.keyids.len());
-        for id in role_keys.keyids.iter() {
+    pub(crate) fn holders_of(&mut self, uris: &[KeyUri], Listed { keys, role }: &Listed) -> Vec<Holder> {
+        let mut holders = Vec::with_capacity(role.keyids.len());
+        for id in role.keyids.iter() {
             let Some(key) = keys.get(id) else { continue };
             let mut holder = Holder { id: id.clone(), key: key.clone(), uri: None, here: false };
             for uri in uris {
@@ -57,25 +58,21 @@ impl<'a> Keyring<'a> {
     }
 
     /// Every key that may sign for a role, and where the settings say it is.
-    pub(crate) fn holders(&mut self, role: &RoleName, (keys, role_keys): (&Keys, &RoleKeys)) -> Vec<Holder> {
+    pub(crate) fn holders(&mut self, role: &RoleName, authority: &Listed) -> Vec<Holder> {
         let repository = self.repository;
         let uris = repository.config.terms(role).map_or(&[][..], |terms| terms.keys);
-        self.holders_of(uris, keys, role_keys)
+        self.holders_of(uris, authority)
     }
 
     /// Every key that may sign for a role, if enough of them are here.
     ///
     /// # Errors
     /// [`EditError::SignedElsewhere`].
-    pub(crate) fn signers(
-        &mut self,
-        role: &RoleName,
-        authority: (&Keys, &RoleKeys),
-    ) -> Result<Vec<Holder>, EditError> {
+    pub(crate) fn signers(&mut self, role: &RoleName, authority: &Listed) -> Result<Vec<Holder>, EditError> {
         let holders = self.holders(role, authority);
         let here: BTreeSet<_> =
             holders.iter().filter(|holder| holder.here).filter_map(|holder| holder.key.public()).collect();
-        let threshold = authority.1.threshold();
+        let threshold = authority.role.threshold();
         if usize::try_from(threshold).is_ok_and(|threshold| here.len() >= threshold) {
             return Ok(holders);
         }

@@ -9,7 +9,7 @@ use tuf_core::{Delegated, RoleName, Scope, Strings, TopLevel};
 use super::{Edit, EditError, Keyring, NamedBins, Tree, Visit, warnings};
 use crate::config::section;
 use crate::error::Error;
-use crate::publish::{NeedKey, first_tree};
+use crate::publish::{Listed, NeedKey, first_tree};
 use crate::repository::{Published, Repository};
 
 /// Checks an edit after those that are staged, and gives the warnings about it.
@@ -112,7 +112,8 @@ pub fn standing(repository: &Repository, staged: &[Edit]) -> Result<Vec<Standing
                 Scope::PathHashPrefixes(prefixes) => (None, Some(strings(prefixes))),
                 _ => (None, None),
             };
-            let holders = keyring.holders(&delegation.name, (&delegations.keys, &delegation.keys));
+            let holders =
+                keyring.holders(&delegation.name, &Listed::of((&delegations.keys, &delegation.keys)));
             standing.push(Standing {
                 role: section_if(bins.is_some(), &delegation.name),
                 delegator: role.to_string(),
@@ -205,16 +206,13 @@ fn may_edit(
 ) -> Result<(), EditError> {
     let authority = match (tree.delegator(role), published) {
         (Some(above), _) => tree.authority(above, role),
-        (None, Some(published)) => {
-            let root = published.set().root();
-            Some((&root.keys, root.role(TopLevel::Targets)))
-        }
+        (None, Some(published)) => Some(Listed::of_root(published.set().root(), TopLevel::Targets)),
         // Until something is published, the keys of the settings are the ones.
         (None, None) => None,
     };
-    authority.map_or(Ok(()), |authority| Keyring::new(repository).signers(role, authority).map(drop))
+    authority.map_or(Ok(()), |authority| Keyring::new(repository).signers(role, &authority).map(drop))
 }
 
 fn scope_of(tree: &Tree<'_>, delegator: &RoleName, role: &RoleName) -> Option<Scope> {
-    tree.delegation(delegator, role).map(|delegation| delegation.scope.clone())
+    tree.delegation(delegator, role).map(|delegation| delegation.scope)
 }

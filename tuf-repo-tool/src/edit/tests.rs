@@ -96,7 +96,9 @@ fn a_key_that_is_listed_keeps_its_id() {
     let id = tuf_core::KeyId::new("opaque");
     let listed = delegations.keys.pop_first().unwrap().1;
     delegations.keys.insert(id.clone(), listed);
-    roles[0].keys = tuf_core::RoleKeys::new(vec![id.clone()], 1);
+    let mut listed: Vec<_> = roles.iter().collect();
+    listed[0].keys = tuf_core::RoleKeys::new(vec![id.clone()], 1);
+    *roles = listed.into();
     apply(&Edit::AddDelegation(adding("b")), &mut value).unwrap();
     let delegations = value.delegations.unwrap();
     assert_eq!(delegations.keys.keys().collect::<Vec<_>>(), [&id]);
@@ -170,7 +172,8 @@ fn hash_bins_stand_alone() {
     let mut value = targets();
     let bins = NamedBins::new(&name("bins"), tuf_core::bins::HashBins::new(2).unwrap());
     let roles = bins.delegations(&tuf_core::RoleKeys::new(Vec::new(), 1));
-    value.delegations = Some(tuf_core::Delegations::new(tuf_core::Keys::new(), Delegated::Roles(roles)));
+    value.delegations =
+        Some(tuf_core::Delegations::new(tuf_core::Keys::new(), Delegated::Roles(roles.into())));
     let mut edit = adding("x");
     edit.delegator = name("bins");
     let refused = apply(&Edit::AddDelegation(edit), &mut value).unwrap_err();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use tuf_core::trust::Trusted;
-use tuf_core::{Delegated, Delegation, Delegations, Keys, RoleKeys, RoleName, TargetPath, Targets, TopLevel};
+use tuf_core::{Delegated, Delegation, Delegations, RoleName, TargetPath, Targets, TopLevel};
 
 use super::{Edit, EditDelegation, EditError, NamedBins, apply, apply::new_role};
 use crate::error::Error;
@@ -144,15 +144,14 @@ impl<'a> Tree<'a> {
     }
 
     /// The keys that a role is signed with, as its delegator will list them; `None` for `targets`, which root has.
-    pub(crate) fn authority(&self, delegator: &RoleName, role: &RoleName) -> Option<(&Keys, &RoleKeys)> {
-        let delegations = self.nodes.get(delegator)?.delegations()?;
-        Some((&delegations.keys, delegations.role_keys(role)?))
+    pub(crate) fn authority(&self, delegator: &RoleName, role: &RoleName) -> Option<Listed> {
+        who(self.nodes.get(delegator)?.delegations()?, role)
     }
 
     /// The delegation to a role, if it is one by name.
-    pub(crate) fn delegation(&self, delegator: &RoleName, role: &RoleName) -> Option<&Delegation> {
+    pub(crate) fn delegation(&self, delegator: &RoleName, role: &RoleName) -> Option<Delegation> {
         match &self.nodes.get(delegator)?.delegations()?.roles {
-            Delegated::Roles(roles) => roles.iter().find(|delegation| delegation.name == *role),
+            Delegated::Roles(roles) => roles.get(role),
             _ => None,
         }
     }
@@ -411,7 +410,7 @@ impl Node {
 
 /// Who signs for a role on the word of its delegator.
 fn who(delegations: &Delegations, role: &RoleName) -> Option<Listed> {
-    Some(Listed::of((&delegations.keys, delegations.role_keys(role)?)))
+    Some(Listed::of((&delegations.keys, &delegations.role_keys(role)?)))
 }
 
 /// The first role in a client's order without a delegation below it that covers the path.

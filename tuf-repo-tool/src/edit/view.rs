@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tuf_core::{Keys, Metadata, RoleKeys, RoleName, TopLevel, trust::Trusted};
+use tuf_core::{Metadata, RoleName, TopLevel, trust::Trusted};
 
 use super::stage::edited;
 use super::{Edit, EditError, Keyring, NamedBins};
 use crate::config::section;
 use crate::error::Error;
-use crate::publish::{NeedKey, bins_role};
+use crate::publish::{Listed, NeedKey, bins_role};
 use crate::repository::Repository;
 
 /// One role.
@@ -56,13 +56,13 @@ pub fn view(repository: &Repository, staged: &[Edit], role: &RoleName) -> Result
         renewed_after: None,
         staged: staged.iter().filter(|edit| edit.role() == role).map(Edit::describe).collect(),
     };
-    let mut sign = |view: &mut RoleView, role: &RoleName, authority: (&Keys, &RoleKeys)| {
-        view.threshold = authority.1.threshold();
+    let mut sign = |view: &mut RoleView, role: &RoleName, authority: &Listed| {
+        view.threshold = authority.role.threshold();
         view.keys = keyring.holders(role, authority).into_iter().map(NeedKey::from).collect();
     };
     if let Some(top) = role.top_level() {
         let published = published.ok_or_else(none)?.set();
-        sign(&mut view, role, (&published.root().keys, published.root().role(top)));
+        sign(&mut view, role, &Listed::of_root(published.root(), top));
         match top {
             TopLevel::Timestamp => view.is(published.timestamp()),
             TopLevel::Snapshot => view.is(published.snapshot()),
@@ -71,14 +71,14 @@ pub fn view(repository: &Repository, staged: &[Edit], role: &RoleName) -> Result
         }
     } else if let Some(above) = above_bins(role) {
         let bin = tree.find(&above)?.bins().and_then(|bins| bins.names().next()).ok_or_else(none)?;
-        sign(&mut view, &bin, tree.authority(&above, &bin).ok_or_else(none)?);
+        sign(&mut view, &bin, &tree.authority(&above, &bin).ok_or_else(none)?);
         view.delegator = Some(above.as_str().to_owned());
     } else {
         if let Some(base) = tree.find(role)?.base() {
             view.is(base);
         }
         let above = tree.delegator(role).ok_or_else(none)?;
-        sign(&mut view, role, tree.authority(above, role).ok_or_else(none)?);
+        sign(&mut view, role, &tree.authority(above, role).ok_or_else(none)?);
         view.delegator = Some(above.as_str().to_owned());
     }
     if let Some((valid, renewed)) = repository.config.periods(role) {

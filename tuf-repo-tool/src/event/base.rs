@@ -53,6 +53,7 @@ pub(super) fn read_published(chain: &RootChain, files: Vec<PublishedFile>) -> Re
         let failed = |error: tuf_core::Error| format!("its published {role}: {}", tuf_client::chain(&error));
         let envelope = Envelope::parse(file.file.into_bytes(), &limits()).map_err(failed)?;
         let root = chain.root();
+        let role_keys;
         let authority = match (&delegator, role.top_level()) {
             (None, Some(TopLevel::Targets)) => {
                 let keys = root.role(TopLevel::Targets);
@@ -64,8 +65,9 @@ pub(super) fn read_published(chain: &RootChain, files: Vec<PublishedFile>) -> Re
                     let delegations = by.targets.delegations.as_ref()?;
                     Some((&by.targets, &delegations.keys, delegations.role_keys(&role)?))
                 });
-                let (by, keys, role_keys) = delegated.ok_or_else(|| format!("nobody delegated {role}"))?;
-                Authority::new(by.role_name(), by.header.version, keys, role_keys)
+                let (by, keys, listed) = delegated.ok_or_else(|| format!("nobody delegated {role}"))?;
+                role_keys = listed;
+                Authority::new(by.role_name(), by.header.version, keys, &role_keys)
             }
             _ => return Err(format!("{role} is no targets role, or says not who delegates it")),
         };

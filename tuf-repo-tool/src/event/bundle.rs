@@ -231,7 +231,7 @@ impl Bundle {
         let new = self.proposals.iter().find_map(Proposal::as_root);
         let by_root = |root: &'a Root, state: &str, role: TopLevel| {
             let version = root.header().version;
-            Signatories::new(old.role_name(), version, state, &root.keys, root.role(role))
+            Signatories::new(old.role_name(), version, state, &root.keys, root.role(role).clone())
         };
         if let Some(top) = proposal.role().top_level() {
             // The new root itself, also while it is being checked and is not among the proposals yet.

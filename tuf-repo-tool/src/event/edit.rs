@@ -114,7 +114,8 @@ impl KeyChanges {
             Delegated::Roles(roles) => {
                 // Thousands of bins have the same keys: what becomes of them is worked out once.
                 let mut last: Option<(RoleKeys, RoleKeys)> = None;
-                for role in roles.iter_mut() {
+                let mut changed: Vec<_> = roles.iter().collect();
+                for role in &mut changed {
                     let name = self.called(&role.name);
                     if !self.concern(&name) {
                         continue;
@@ -126,6 +127,7 @@ impl KeyChanges {
                     last = Some((std::mem::replace(&mut role.keys, new.clone()), new));
                     found.insert(name);
                 }
+                *roles = changed.into();
             }
             Delegated::Succinct(bins) => {
                 let name = RoleKind::BinN.name().to_owned();
@@ -140,9 +142,7 @@ impl KeyChanges {
             return Err(format!("{delegator} does not delegate {other}: who does names its keys"));
         }
         let used: BTreeSet<KeyId> = match &delegations.roles {
-            Delegated::Roles(roles) => {
-                roles.iter().flat_map(|role| role.keys.keyids.iter()).cloned().collect()
-            }
+            Delegated::Roles(roles) => roles.iter().flat_map(|role| role.keys.keyids.to_vec()).collect(),
             Delegated::Succinct(bins) => bins.keys.keyids.iter().cloned().collect(),
             _ => return Ok(()),
         };

@@ -168,7 +168,7 @@ impl Drafting<'_> {
             }
             let Some(keys) = delegations.role_keys(&name) else { continue };
             let child = self.published.delegated(old, &name)?;
-            if !holds(&role, &delegations.keys, keys, &child)? {
+            if !holds(&role, &delegations.keys, &keys, &child)? {
                 let below: Path = path.iter().cloned().chain([(Some(role.clone()), child)]).collect();
                 self.draft(&below, None, &KeyChanges::default())?;
             }

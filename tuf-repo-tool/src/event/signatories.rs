@@ -9,24 +9,18 @@ pub(super) struct Signatories<'a> {
     /// The file: `root 3 (published)`.
     pub(super) by: String,
     pub(super) keys: &'a Keys,
-    pub(super) role: &'a RoleKeys,
-    authority: Authority<'a>,
+    pub(super) role: RoleKeys,
+    name: &'a RoleName,
+    version: u64,
 }
 
 impl<'a> Signatories<'a> {
-    pub(super) fn new(
-        by: &'a RoleName,
-        version: u64,
-        state: &str,
-        keys: &'a Keys,
-        role: &'a RoleKeys,
-    ) -> Self {
-        let authority = Authority::new(by, version, keys, role);
-        Self { by: format!("{by} {version} ({state})"), keys, role, authority }
+    pub(super) fn new(by: &'a RoleName, version: u64, state: &str, keys: &'a Keys, role: RoleKeys) -> Self {
+        Self { by: format!("{by} {version} ({state})"), keys, role, name: by, version }
     }
 
     /// The key IDs under which a key may sign.
-    pub(super) fn ids_of(&self, key: &Key) -> impl Iterator<Item = &'a KeyId> {
+    pub(super) fn ids_of(&self, key: &Key) -> impl Iterator<Item = &KeyId> {
         let (keys, public) = (self.keys, key.public().cloned());
         self.role
             .keyids
@@ -35,6 +29,6 @@ impl<'a> Signatories<'a> {
     }
 
     pub(super) fn check(&self, envelope: &Envelope) -> Verification {
-        self.authority.check(envelope)
+        Authority::new(self.name, self.version, self.keys, &self.role).check(envelope)
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn check(bundle: &Bundle, proposal: &Proposal) -> Result<(), String> 
     let old = bundle.base(proposal.role()).map(|base| base.targets.value());
     match &new.roles {
         Delegated::Roles(roles) => {
-            for role in roles {
+            for role in roles.iter() {
                 if old.is_none_or(|old| !unchanged(old, &role.name, &new.keys, &role.keys)) {
                     reachable(role.name.as_str(), &new.keys, &role.keys)?;
                 }
@@ -34,7 +34,7 @@ pub(super) fn check(bundle: &Bundle, proposal: &Proposal) -> Result<(), String> 
 fn unchanged(old: &Targets, role: &tuf_core::RoleName, keys: &Keys, role_keys: &RoleKeys) -> bool {
     let Some(delegations) = old.delegations.as_ref() else { return false };
     let same = |id: &KeyId| delegations.keys.get(id) == keys.get(id);
-    delegations.role_keys(role) == Some(role_keys) && role_keys.keyids.iter().all(same)
+    delegations.role_keys(role).as_ref() == Some(role_keys) && role_keys.keyids.iter().all(same)
 }
 
 /// The number of distinct keys among these.

@@ -35,12 +35,12 @@ pub(crate) fn first_tree(repository: &Repository, targets: u64) -> Result<Tree<'
     let bins = NamedBins::new(&bins_role, count);
     let (bin_keys, keys) = role_keys(repository, RoleKind::BinN)?;
     let mut middle = empty.clone();
-    middle.delegations = Some(Delegations::new(keys, Delegated::Roles(bins.delegations(&bin_keys))));
+    middle.delegations = Some(Delegations::new(keys, Delegated::Roles(bins.delegations(&bin_keys).into())));
 
     let (bins_keys, keys) = role_keys(repository, RoleKind::Bins)?;
     let prefixes = "0123456789abcdef".chars().map(String::from).collect();
     let delegation = Delegation::new(bins_role.clone(), bins_keys, Scope::PathHashPrefixes(prefixes));
-    top.delegations = Some(Delegations::new(keys, Delegated::Roles(vec![delegation])));
+    top.delegations = Some(Delegations::new(keys, Delegated::Roles(vec![delegation].into())));
 
     let mut roles = vec![(name.clone(), None, top), (bins_role.clone(), Some(name), middle)];
     roles.extend(bins.names().map(|bin| (bin, Some(bins_role.clone()), empty.clone())));

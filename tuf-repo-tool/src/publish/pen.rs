@@ -65,9 +65,7 @@ impl Pen<'_> {
             Self::Sign(signers) => signers.sign(value, role, uris, listed),
             Self::Measure(keyring, needs) => {
                 let mut holders: Vec<Holder> = Vec::new();
-                for holder in
-                    listed.iter().flat_map(|listed| keyring.holders_of(uris, &listed.keys, &listed.role))
-                {
+                for holder in listed.iter().flat_map(|listed| keyring.holders_of(uris, listed)) {
                     if !holders.iter().any(|known| known.id == holder.id) {
                         holders.push(holder);
                     }

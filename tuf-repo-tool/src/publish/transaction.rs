@@ -260,7 +260,7 @@ impl<'a> Transaction<'a> {
         value.header.expires = self.expires(period, role);
         let (version, expires) = (value.header.version, value.header.expires);
         let listed = match delegator {
-            Some(delegator) => tree.authority(delegator, role).map(Listed::of).into_iter().collect(),
+            Some(delegator) => tree.authority(delegator, role).into_iter().collect(),
             None => self.listed(TopLevel::Targets, RoleKind::Targets, None)?,
         };
         let keys = terms.map_or(&[][..], |terms| terms.keys);

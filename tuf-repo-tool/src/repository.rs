@@ -10,7 +10,7 @@ use tuf_client::clock;
 use tuf_client::durable::{self, Access, FileLock, Placed};
 use tuf_core::bins::HashBins;
 use tuf_core::refresh::{Refresh, Step};
-use tuf_core::trust::{Trusted, TrustedSet};
+use tuf_core::trust::{RootChain, Trusted, TrustedSet};
 use tuf_core::{Limits, RoleKeys, RoleName, TargetFile, TargetPath, Targets, TopLevel};
 
 use crate::config::{Config, RoleKind};
@@ -122,10 +122,12 @@ impl Repository {
     /// The state database, which has to be this repository's.
     ///
     /// # Errors
-    /// [`Error::State`], [`Error::File`].
+    /// [`Error::State`], [`Error::File`]; [`Error::Published`] if the first root is damaged.
     pub async fn open_state(&self) -> Result<State, Error> {
+        let first = self.first_root()?;
+        RootChain::pinned(&first, Arc::new(repository_limits())).map_err(Error::Published)?;
         let state = State::open(self.config.state.as_ref(), &self.state()).await?;
-        state.bind(&self.first_root()?).await?;
+        state.bind(&first).await?;
         Ok(state)
     }
 

@@ -53,8 +53,9 @@ impl<'a> Signers<'a> {
     }
 
     /// Signs with every one of these keys that one of `listed` lists, under the ID that it has there; each signature is
-    /// verified as it is made. During a rotation both roots list keys; a key that nobody lists is not used. One whose
-    /// private half is elsewhere, or that fails, is passed over where the others are enough.
+    /// verified as it is made. During a rotation both roots list keys, of which the first must be satisfied here; a key that
+    /// nobody lists is not used. One whose private half is elsewhere, or that fails, is passed over where the others are
+    /// enough.
     ///
     /// # Errors
     /// [`Error::Edit`] if too few of the keys are here, [`Error::Key`], [`Error::Signature`].
@@ -83,7 +84,7 @@ impl<'a> Signers<'a> {
         let is_short = |listed: &&Listed| {
             usize::try_from(listed.role.threshold()).is_ok_and(|threshold| count(listed) < threshold)
         };
-        match (listed.iter().find(is_short), failed) {
+        match (listed.first().filter(is_short), failed) {
             (None, None) => {}
             (None, Some(error)) => {
                 tracing::warn!("role {role} is signed without a key: {}", tuf_client::chain(&error));

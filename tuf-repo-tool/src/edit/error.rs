@@ -2,6 +2,8 @@
 
 use tuf_core::RoleName;
 
+use crate::config::section;
+
 /// Why what is staged cannot be, and what to do instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -147,9 +149,12 @@ impl EditError {
             }
             Self::Position { .. } => "position 1 is asked first; --before ROLE names a place, too".to_owned(),
             Self::Root { .. } => "`tuf-repo event open root` changes it".to_owned(),
-            Self::SignedElsewhere { role, .. } => {
-                format!("`tuf-repo event open {role}` makes a file that the holders of the other keys can sign")
-            }
+            Self::SignedElsewhere { role, .. } => match &*section(role) {
+                online @ ("snapshot" | "timestamp" | "bin-n") => {
+                    format!("name its keys in [roles.{online}] of tuf-repo.toml, on a machine that has them")
+                }
+                _ => format!("`tuf-repo event open {role}` makes a file that the holders of the other keys can sign"),
+            },
             Self::Threshold { .. } => "name more keys with --key, or ask for fewer signatures".to_owned(),
         })
     }

@@ -22,7 +22,7 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// More than one key fits the URI.
-    #[error("{uri} fits more than one: {}", found.join(", "))]
+    #[error("{uri} fits more than one: {}", sorted(found))]
     Ambiguous {
         /// The URI.
         uri: String,
@@ -362,4 +362,11 @@ impl KeyError {
 
 fn or_none(found: &[String]) -> String {
     if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+}
+
+/// Tokens and agents list what they have in any order.
+fn sorted(found: &[String]) -> String {
+    let mut found: Vec<_> = found.iter().map(String::as_str).collect();
+    found.sort_unstable();
+    found.join(", ")
 }

@@ -158,7 +158,10 @@ fn failed_hint(source: &sqlx::Error) -> Option<String> {
     let hint = match &*code {
         "5" | "517" => "another process is writing to it: wait until it has ended",
         "8" | "14" => "this user must be able to write to it and to its directory",
-        "13" | "53100" => "the disk is full: make room and run the command again",
+        "13" | "53100" => "the disk is full: free some space and run the command again",
+        code if is_sqlite(code, &[10]) => {
+            "free some space if the disk is full, else look at the disk, and run the command again"
+        }
         "25006" => "the server is read-only, a standby perhaps: name the primary in tuf-repo.toml",
         "42501" => "the user of the database needs the right to create tables in its schema",
         "40P01" => "two writers waited for each other: run the command again",
@@ -169,5 +172,10 @@ fn failed_hint(source: &sqlx::Error) -> Option<String> {
 
 /// `SQLITE_CORRUPT` and `SQLITE_NOTADB`, in whatever extended form. PostgreSQL's codes have five characters.
 fn is_sqlite_damage(code: &str) -> bool {
-    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 11 | 26))
+    is_sqlite(code, &[11, 26])
+}
+
+/// Whether this is one of SQLite's codes, in whatever extended form.
+fn is_sqlite(code: &str, codes: &[u32]) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| codes.contains(&(code & 0xff)))
 }

@@ -307,7 +307,7 @@ fn what_clients_would_refuse_is_not_published() {
             std::fs::remove_file(sandbox.public("targets/packages").join(file)).unwrap();
         }
     }
-    sandbox.tuf_repo(&["publish"]).code(4).says("demo-1.1.tar.gz").says("found none");
+    sandbox.tuf_repo(&["publish"]).code(4).says("demo-1.1.tar.gz").says("found no file");
     sandbox.verify();
     sandbox.sync(&upstream).ok();
     sandbox.verify();

@@ -53,7 +53,11 @@ fn nothing_pending_stops_what_is_due() {
     // Due, and the keys are elsewhere: the online roles are renewed, and the way on is said.
     sandbox.set_periods(&["targets"], "400d", "1s");
     sandbox.set_periods(&["snapshot"], "30d", "1s");
-    sandbox.tuf_repo(&["renew"]).code(1).says("keys are elsewhere").says("tuf-repo event open targets");
+    sandbox
+        .tuf_repo(&["renew"])
+        .code(1)
+        .says("this machine has 0 of its keys")
+        .says("tuf-repo event open targets");
     sandbox.verify();
 }
 

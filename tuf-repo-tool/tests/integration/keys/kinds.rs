@@ -186,7 +186,7 @@ fn keys_are_generated_imported_and_shown_by_name() {
     set_root_keys(&sandbox, &["pub:keys/holder.pub.json".to_owned()]);
     sandbox.set_periods(&["root"], "300d", "1s");
     with(&["publish"]).code(0);
-    with(&["renew"]).says("is elsewhere");
+    with(&["renew"]).says("this machine has 0 of its keys");
 
     // The seed of an encrypted variable, unlocked by its own passphrase.
     let imported = |value: &str, name: &str| {

@@ -35,6 +35,9 @@ pub use url::{StateUrl, StateUrlError};
 /// How long a command waits for a connection. A server that restarts is back by then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long to wait before a busy file is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
 /// The state of one repository.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -74,22 +77,13 @@ impl State {
         // The pool would retry whatever goes wrong here until its time is over, and then say only that.
         let connecting = tokio::time::timeout(CONNECT_WITHIN, AnyConnection::connect_with(&options)).await;
         let mut connection = connecting.map_err(|_| failed(sqlx::Error::PoolTimedOut))?.map_err(failed)?;
-        if let Some(pragmas) = dialect.prepare() {
-            connection.execute(pragmas).await.map_err(failed)?;
-        }
+        prepare(&mut connection, dialect).await.map_err(failed)?;
         let repository = schema::bring_up(&mut connection, dialect, &place, name).await?;
         connection.close().await.map_err(failed)?;
         let pool = AnyPoolOptions::new()
             .max_connections(4)
             .acquire_timeout(CONNECT_WITHIN)
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    match dialect.prepare() {
-                        Some(pragmas) => connection.execute(pragmas).await.map(drop),
-                        None => Ok(()),
-                    }
-                })
-            })
+            .after_connect(move |connection, _| Box::pin(prepare(connection, dialect)))
             .connect_lazy_with(options);
         Ok(Self { pool, dialect, place, name: name.into(), repository })
     }
@@ -142,6 +136,23 @@ impl State {
     /// A row that this program never writes.
     fn damaged_row(&self, row: String, reason: impl ToString) -> StateError {
         StateError::Row { place: Arc::clone(&self.place), row, reason: reason.to_string() }
+    }
+}
+
+/// Tells a connection what every connection is told. SQLite does not wait for its turn to change the journal's mode, as it
+/// does for every other lock: of several that open a new file at once, all but one are told that it is busy.
+async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
+    let Some(pragmas) = dialect.prepare() else { return Ok(()) };
+    let give_up = tokio::time::Instant::now() + CONNECT_WITHIN;
+    loop {
+        match connection.execute(pragmas).await {
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some("5") && tokio::time::Instant::now() < give_up =>
+            {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            done => return done.map(drop),
+        }
     }
 }
 

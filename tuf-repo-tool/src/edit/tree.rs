@@ -136,8 +136,8 @@ impl<'a> Tree<'a> {
     /// Takes a role to sign it, without keeping it: there may be thousands.
     pub(crate) fn take(&mut self, role: &RoleName, delegator: Option<&RoleName>) -> Result<Node, Error> {
         match self.nodes.get(role) {
-            // Others may still be verified by it.
-            Some(node) if node.delegations().is_some() => Ok(node.clone()),
+            // Others may still be verified by it, or it was read with the top-level roles and is not read again.
+            Some(node) if node.delegations().is_some() || node.delegator.is_none() => Ok(node.clone()),
             Some(_) => self.nodes.remove(role).ok_or_else(|| EditError::NoRole { role: role.clone() }.into()),
             None => self.read(role, delegator),
         }

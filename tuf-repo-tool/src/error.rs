@@ -171,6 +171,12 @@ pub enum Error {
     /// Published files could not be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A new repository would be put over another one.
+    #[error("{storage} holds another repository already")]
+    Taken {
+        /// The storage.
+        storage: String,
+    },
     /// A file cannot become a target.
     #[error(transparent)]
     Target(#[from] FileError),
@@ -222,7 +228,9 @@ impl Error {
             Self::Busy { .. } => Some("wait until it has ended, or stop it".to_owned()),
             Self::Check { source, .. } => source.hint(),
             Self::Client(error) => error.hint(),
-            Self::NotLocal { .. } => Some("any web server or CDN in front of it serves them".to_owned()),
+            Self::NotLocal { .. } => Some(
+                "any web server or CDN in front of it serves them; `tuf-repo renew` by a timer keeps them from expiring".to_owned(),
+            ),
             Self::Detached(error) => error.hint(),
             Self::Conflict { .. } | Self::Unsettled { .. } => {
                 Some("run the command again: it starts from what is published now; --retry N does so by itself".to_owned())
@@ -239,6 +247,11 @@ impl Error {
             Self::NotServed { .. } => Some(
                 "a web server or CDN in between keeps old answers, or serves another directory: timestamp.json and N.root.json \
                  must not be cached for long, 404 answers neither"
+                    .to_owned(),
+            ),
+            Self::Taken { .. } => Some(
+                "nothing was written; choose another prefix, or, to publish to it from this machine too, copy tuf-repo.toml, \
+                 root.json and keys/ from a machine that does"
                     .to_owned(),
             ),
             Self::Unguarded { .. } => Some(
@@ -288,6 +301,7 @@ impl Error {
             | Self::OfflineKeys { .. }
             | Self::StagedFile { .. }
             | Self::Published(_)
+            | Self::Taken { .. }
             | Self::Unguarded { .. }
             | Self::Upstream(_) => true,
             Self::Detached(error) => matches!(error, DetachedError::Unverified { .. }),

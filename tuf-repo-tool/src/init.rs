@@ -1,6 +1,7 @@
 //! A new repository: settings, keys, and the first root.
 
 mod offline;
+mod place;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,12 +9,14 @@ use std::path::{Path, PathBuf};
 use tuf_client::durable::{self, Access};
 use tuf_client::simple::Layout;
 use tuf_core::{Extra, Json};
+use url::Url;
 
 use crate::config::{Config, Mirror, RoleConfig, RoleKind};
 use crate::error::Error;
 use crate::keys::{Algorithm, KeyUri, Passphrases, file};
 use crate::publish::publish_first_root;
 use crate::repository::Repository;
+use crate::state::StateUrl;
 
 pub use offline::{OfflineKeys, init_offline};
 
@@ -41,13 +44,19 @@ impl Preset {
 }
 
 /// What a new repository is to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct InitOptions {
     /// Its roles.
     pub preset: Preset,
     /// Which files are targets.
     pub layout: Layout,
+    /// Where published files are: `s3://BUCKET/PREFIX`; `None`: the directory `public/`.
+    pub storage: Option<String>,
+    /// The database that its machines share; `None`: a file of this machine.
+    pub state: Option<StateUrl>,
+    /// Where clients get what is published.
+    pub public_url: Option<Url>,
     /// How many hash bins; `None`: as the targets of the first publish ask for.
     pub bins: Option<u32>,
     /// What kind of keys to generate.
@@ -56,11 +65,30 @@ pub struct InitOptions {
     pub encrypted: bool,
 }
 
+impl InitOptions {
+    /// The settings of the new repository.
+    fn config(&self, roles: BTreeMap<RoleKind, RoleConfig>) -> Config {
+        Config {
+            layout: self.layout,
+            storage: self.storage.clone(),
+            state: self.state.clone(),
+            bins: self.bins,
+            public_url: self.public_url.clone(),
+            roles,
+            delegations: BTreeMap::new(),
+            mirror: Mirror::default(),
+        }
+    }
+}
+
 impl Default for InitOptions {
     fn default() -> Self {
         Self {
             preset: Preset::default(),
             layout: Layout::Pep458,
+            storage: None,
+            state: None,
+            public_url: None,
             bins: None,
             algorithm: Algorithm::default(),
             encrypted: true,
@@ -72,8 +100,9 @@ impl Default for InitOptions {
 /// run again; keys that it had made are kept.
 ///
 /// # Errors
-/// [`Error::Exists`], [`Error::Key`], [`Error::File`].
-pub fn init(
+/// [`Error::Exists`], [`Error::Taken`], [`Error::Unguarded`], [`Error::State`], [`Error::Storage`]: then nothing was
+/// written. [`Error::Key`], [`Error::File`].
+pub async fn init(
     directory: &Path,
     options: &InitOptions,
     passphrases: &mut Passphrases,
@@ -86,17 +115,8 @@ pub fn init(
         let path = PathBuf::from(format!("keys/{kind}.pem"));
         roles.insert(*kind, RoleConfig::new(*kind, KeyUri::File(path)));
     }
-    let config = Config {
-        layout: options.layout,
-        storage: None,
-        state: None,
-        bins: options.bins,
-        public_url: None,
-        roles,
-        delegations: BTreeMap::new(),
-        mirror: Mirror::default(),
-    };
-    let repository = Repository::new(directory, config)?;
+    let repository = Repository::new(directory, options.config(roles))?;
+    place::check(&repository).await?;
     make_directories(&repository)?;
     let lock = repository.lock()?;
     for (kind, role) in &repository.config.roles {
@@ -108,6 +128,7 @@ pub fn init(
     if repository.read_metadata("1.root.json")?.is_none() {
         publish_first_root(&repository, passphrases, extra(options))?;
     }
+    place::claim(&repository).await?;
     repository.config.save(directory)?;
     drop(lock);
     Ok(repository)

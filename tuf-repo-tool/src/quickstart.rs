@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use tokio::task::block_in_place;
 use tuf_client::simple::ProjectName;
 use tuf_client::store::MemoryStore;
-use tuf_client::{Client, View};
+use tuf_client::{Client, TargetPath};
 use url::Url;
 
 use crate::config::{Config, ProjectConfig};
@@ -12,13 +13,14 @@ use crate::error::Error;
 use crate::init::{InitOptions, init};
 use crate::keys::Passphrases;
 use crate::repository::Repository;
+use crate::storage::{StorageTransport, verify_file};
 
 /// The repository in `directory`, made now if there is none, with these projects added to what it mirrors.
 /// Keys are generated unencrypted: it is for trying out.
 ///
 /// # Errors
 /// Those of [`init`] and of writing the settings.
-pub fn prepare(
+pub async fn prepare(
     directory: &Path,
     projects: &[ProjectName],
     latest: Option<usize>,
@@ -29,7 +31,7 @@ pub fn prepare(
         Repository::open(directory)?
     } else {
         let options = InitOptions { encrypted: false, ..InitOptions::default() };
-        init(directory, &options, passphrases)?
+        init(directory, &options, passphrases).await?
     };
     let lock = repository.lock()?;
     repository.reload()?;
@@ -57,28 +59,25 @@ pub struct Verified {
 /// Verifies a published repository as a new client: every role, and every byte of every target.
 ///
 /// # Errors
-/// What a client would refuse.
+/// What a client would refuse; [`Error::Storage`].
 pub async fn verify(repository: &Repository) -> Result<Verified, Error> {
-    let public = repository.public()?;
-    let absolute = std::path::absolute(public).map_err(|error| Error::io("find", public, error))?;
-    let url = tuf_client::Url::from_directory_path(&absolute)
-        .map_err(|error| Error::io("find", public, std::io::Error::other(error)))?;
-    let client = Client::builder(repository.first_root()?, url).store(MemoryStore::new()).build()?;
+    let storage = repository.storage();
+    let transport = StorageTransport::new(storage)?;
+    let base = transport.base().clone();
+    let client = Client::builder(repository.first_root()?, base);
+    let client = client.transport(transport).store(MemoryStore::new()).build()?;
     let view = client.refresh().await?;
     let mut verified = Verified::default();
     for role in view.roles().await? {
         for (path, _) in role.targets.iter() {
-            verified.bytes += read(&view, &path).await?;
+            let path = TargetPath::new(&*path).map_err(tuf_client::Error::from)?;
+            let target = view.require(&path).await?;
+            let place = Repository::target(&view.wanted(&target).path);
+            let refused = |reason| Error::Client(tuf_client::Error::from(reason));
+            block_in_place(|| verify_file(&**storage, &place, &target.file))?.map_err(refused)?;
+            verified.bytes += target.file.length;
             verified.targets += 1;
         }
     }
     Ok(verified)
-}
-
-async fn read(view: &View, path: &str) -> Result<u64, tuf_client::Error> {
-    let path = tuf_client::TargetPath::new(path)?;
-    let target = view.require(&path).await?;
-    let mut body = view.open(&view.wanted(&target)).await?;
-    while body.next().await?.is_some() {}
-    Ok(target.file.length)
 }

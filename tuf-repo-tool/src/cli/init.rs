@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use tuf_client::simple::Layout;
 use tuf_core::bins::HashBins;
 use tuf_repo_tool::keys::{Algorithm, Passphrases};
+use tuf_repo_tool::state::{StateUrl, StateUrlError};
 use tuf_repo_tool::{InitOptions, OfflineKeys, Preset, init, init_offline};
+use url::Url;
 
 use super::{Failure, Output};
 
@@ -20,6 +22,17 @@ pub(crate) struct Args {
     /// Which files are targets: all (pep458), or the pages, which name the files by hash (index)
     #[arg(long, default_value = "pep458")]
     layout: LayoutName,
+    /// Where published files are, s3://BUCKET/PREFIX; the server and its credentials are in the usual variables AWS_… [default:
+    /// the directory public/]
+    #[arg(long, value_name = "URL")]
+    storage: Option<String>,
+    /// The database that several machines share, postgres://USER@HOST/DATABASE; with ?repository=NAME if several repositories
+    /// share it [default: a file in state/]
+    #[arg(long, value_name = "URL", value_parser = state_url)]
+    state: Option<StateUrl>,
+    /// Where clients get what is published: asked after each publish
+    #[arg(long, value_name = "URL")]
+    public_url: Option<Url>,
     /// The number of hash bins, a power of two [default: as many as the first publish needs]
     #[arg(long, value_name = "COUNT", value_parser = bin_count)]
     bins: Option<u32>,
@@ -59,6 +72,15 @@ fn bin_count(text: &str) -> Result<u32, String> {
     Ok(count)
 }
 
+/// A URL without a password: every user of the machine can see the arguments of a command.
+fn state_url(text: &str) -> Result<StateUrl, String> {
+    let url: StateUrl = text.parse().map_err(|error: StateUrlError| error.to_string())?;
+    match url.has_password() {
+        false => Ok(url),
+        true => Err("others can see a password here: put it into ~/.pgpass or PGPASSWORD".to_owned()),
+    }
+}
+
 pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let algorithm: Algorithm = args.key_type.parse().map_err(tuf_repo_tool::Error::from)?;
     let mut options = InitOptions::default();
@@ -70,6 +92,9 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         LayoutName::Pep458 => Layout::Pep458,
         LayoutName::Index => Layout::Index,
     };
+    options.storage = args.storage.clone();
+    options.state = args.state.clone();
+    options.public_url = args.public_url.clone();
     options.bins = args.bins;
     options.algorithm = algorithm;
     options.encrypted = !args.no_passphrase;
@@ -90,7 +115,7 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
             let message = "--offline-keys is for --preset offline-root".to_owned();
             return Err(Failure::Message(message, None));
         }
-        (_, None) => init(&args.directory, &options, &mut passphrases)?,
+        (_, None) => init(&args.directory, &options, &mut passphrases).await?,
     };
     let root = repository.directory().join("root.json");
     let directory = repository.directory().display();

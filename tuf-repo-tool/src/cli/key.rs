@@ -114,7 +114,7 @@ fn generate(
         }
     };
     output.result(
-        &show::describe(&uri, &key, None, repo),
+        &show::describe(&uri, &key, None, &keys::usage::PublishedRoots::default(), repo),
         &format!("{uri}: {} key {}", key.scheme(), key.id()),
     );
     Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tuf_client::durable;
 use tuf_core::{Envelope, Key, KeyId, Limits, RoleName};
 use tuf_repo_tool::keys::public;
-use tuf_repo_tool::{Error, detached};
+use tuf_repo_tool::{Error, Repository, detached};
 
 use super::{Failure, Output};
 
@@ -55,11 +55,10 @@ enum FormatName {
 
 /// Prints the bytes that are signed.
 pub(crate) fn payload(args: &PayloadArgs, repo: &Path) -> Result<(), Failure> {
-    let path = match Path::new(&args.file) {
-        path if path.exists() => path.to_owned(),
+    let envelope = match Path::new(&args.file) {
+        path if path.exists() => parse(path)?,
         _ => newest(&args.file, repo)?,
     };
-    let envelope = parse(&path)?;
     let bytes = envelope.signed().as_bytes();
     match &args.output {
         Some(output) => match durable::create_new(output, bytes)? {
@@ -164,31 +163,37 @@ fn role_of(args: &SignatureArgs, kind: &str) -> Result<RoleName, Failure> {
 }
 
 /// The newest published file of a role.
-fn newest(role: &str, repo: &Path) -> Result<PathBuf, Failure> {
-    let missing = || {
+fn newest(role: &str, repo: &Path) -> Result<Envelope, Failure> {
+    let missing = |()| {
         Failure::Message(
             format!("{role:?} is neither a file nor a role that {} has published", repo.display()),
             Some("--repo DIR or TUF_REPO says where the repository is".to_owned()),
         )
     };
-    let name = RoleName::new(role).map_err(|_| missing())?.file_name(None);
-    let metadata = repo.join("public").join("metadata");
-    let entries = std::fs::read_dir(&metadata).map_err(|_| missing())?;
-    let version = |file: &str| match file.strip_suffix(&name)? {
+    let name = RoleName::new(role).map_err(|_| missing(()))?.file_name(None);
+    let repository = match Repository::open(repo) {
+        Err(Error::NotARepository { .. }) => return Err(missing(())),
+        opened => opened?,
+    };
+    let version = |path: &str| match path.strip_prefix("metadata/")?.strip_suffix(&name)? {
         "" => Some(0),
         version => version.strip_suffix('.')?.parse::<u64>().ok(),
     };
-    let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let newest = files.filter_map(|file| version(&file).map(|version| (version, file))).max();
-    newest.map(|(_, file)| metadata.join(file)).ok_or_else(missing)
+    let storage = repository.storage();
+    let files = storage.list("metadata").map_err(Error::from)?.into_iter();
+    let newest = files.filter_map(|file| version(&file.path).map(|version| (version, file.path))).max();
+    let path = newest.map(|(_, path)| path).ok_or(()).map_err(missing)?;
+    let bytes = storage.read(&path, MAX_FILE).map_err(Error::from)?.ok_or(()).map_err(missing)?;
+    parse_bytes(bytes, &format!("{path} in {}", storage.url()))
 }
 
 fn parse(path: &Path) -> Result<Envelope, Failure> {
-    Envelope::parse(open(path)?, &Limits::default()).map_err(|error| {
-        Failure::Message(
-            format!("{} is no TUF metadata: {}", path.display(), tuf_client::chain(&error)),
-            None,
-        )
+    parse_bytes(open(path)?, &path.display().to_string())
+}
+
+fn parse_bytes(bytes: Vec<u8>, name: &str) -> Result<Envelope, Failure> {
+    Envelope::parse(bytes, &Limits::default()).map_err(|error| {
+        Failure::Message(format!("{name} is no TUF metadata: {}", tuf_client::chain(&error)), None)
     })
 }
 

@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tuf_repo_tool::edit::{clear_staged, staged_changes};
 use tuf_repo_tool::keys::Passphrases;
 use tuf_repo_tool::publish::{
-    Changes, Check, Options, Outcome, Renewal, publish as publish_changes, read_back, renew_root,
+    self as library, Changes, Check, Options, Outcome, Renewal, read_back, renew_root,
 };
-use tuf_repo_tool::{Error, Lock, Repository};
+use tuf_repo_tool::{Error, Lock, Period, Repository};
 
 use super::output::size;
 use super::{Failure, Output};
@@ -25,6 +24,9 @@ pub(crate) struct Args {
     /// How often to begin anew when another publisher was faster or has the repository [default: 3, and 0]
     #[arg(long, value_name = "N")]
     retry: Option<u32>,
+    /// How long to wait until public_url serves it, where tuf-repo.toml has one [default: 90s]
+    #[arg(long, value_name = "TIME")]
+    served_within: Option<Period>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -44,6 +46,9 @@ impl Args {
         };
         options.verify = self.verify;
         options.retry = self.retry.unwrap_or(options.retry);
+        if let Some(within) = self.served_within.and_then(|period| period.delta().to_std().ok()) {
+            options.served_within = within;
+        }
         options
     }
 }
@@ -78,12 +83,9 @@ async fn publish_under(
 ) -> Result<(Outcome, Option<Error>), Error> {
     let options = &options.clone().guarded(repository).await?;
     let state = repository.open_state().await?;
-    let (mark, changes) = staged_changes(&state).await?;
     let mut passphrases = Passphrases::from_environment();
-    let outcome =
-        publish_changes(repository, lock, &mut passphrases, &changes, Renewal::Online, options).await?;
-    // What was staged meanwhile stays.
-    clear_staged(&state, mark).await?;
+    let (outcome, changes) =
+        library::publish_staged(repository, lock, &mut passphrases, &state, options).await?;
     let unserved = served(repository, &outcome, &changes, options).await;
     Ok((outcome, unserved))
 }
@@ -98,7 +100,7 @@ async fn served(
     let (Outcome::Published(summary), Some(url)) = (outcome, &repository.config.public_url) else {
         return None;
     };
-    read_back(repository, url.as_str(), summary, changes, options.verify).await.err()
+    read_back(repository, url.as_str(), summary, changes, options).await.err()
 }
 
 /// Something that was done all the same was not all.
@@ -131,11 +133,12 @@ pub(crate) async fn renew_due(
         Some(published) => renew_root(repository, &lock, &published, passphrases).err(),
         None => None,
     };
-    match publish_changes(repository, &lock, passphrases, &nothing, Renewal::All, &options).await {
+    match library::publish(repository, &lock, passphrases, &nothing, Renewal::All, &options).await {
         Ok(outcome) => Ok((outcome, root)),
         Err(error) => {
             let renewal = Renewal::Online;
-            let online = publish_changes(repository, &lock, passphrases, &nothing, renewal, &options).await?;
+            let online =
+                library::publish(repository, &lock, passphrases, &nothing, renewal, &options).await?;
             Ok((online, root.or(Some(error))))
         }
     }

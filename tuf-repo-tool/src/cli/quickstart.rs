@@ -38,7 +38,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let latest = usize::try_from(args.latest).ok();
     let mut passphrases = Passphrases::from_environment();
     let mut repository =
-        prepare(&args.directory, &projects, latest, args.upstream.as_ref(), &mut passphrases)?;
+        prepare(&args.directory, &projects, latest, args.upstream.as_ref(), &mut passphrases).await?;
     let (mut document, failed) = run_sync(&mut repository, None, output).await?;
     let (outcome, unserved) = publish::publish_staged(&repository).await?;
     output.say(&publish::text(&outcome, "nothing to publish"));
@@ -58,12 +58,23 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         output.result(&document, "");
         return Err(Failure::Reported(ExitCode::FAILURE));
     }
-    let next = next_command(
-        &args.directory,
-        &projects.first().map(ToString::to_string).unwrap_or_default(),
-        args.listen,
-    );
+    let project = projects.first().map(ToString::to_string).unwrap_or_default();
+    let elsewhere = repository.storage().local().is_none();
+    let url = match &repository.config.public_url {
+        Some(url) => url.to_string(),
+        None if elsewhere => "URL".to_owned(),
+        None => format!("http://{}", args.listen),
+    };
+    let next = next_command(&args.directory, &project, &url);
     extend(&mut document, json!({ "next": next }));
+    if elsewhere {
+        let storage = repository.storage().url();
+        output.result(
+            &document,
+            &format!("\nPublished in {storage}, for any web server in front of it\nInstall:     {next}"),
+        );
+        return Ok(());
+    }
     if args.once {
         let directory = args.directory.display();
         output.result(
@@ -78,9 +89,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
 }
 
 /// What a person types next.
-fn next_command(directory: &Path, project: &str, listen: std::net::SocketAddr) -> String {
+fn next_command(directory: &Path, project: &str, url: &str) -> String {
     let root = directory.join("root.json");
-    format!("{} --root {} --url http://{listen} run -- pip install {project}", client(), root.display())
+    format!("{} --root {} --url {url} run -- pip install {project}", client(), root.display())
 }
 
 /// How to call the client from here: by its name, by its path, or through cargo.

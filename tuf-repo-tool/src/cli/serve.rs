@@ -25,11 +25,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, repository: &Repository, output: &Output) -> Result<(), Failure> {
+    let public = repository.public()?.display();
     let listener = listen(args.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::Message(error.to_string(), None))?;
     output.result(
         &serde_json::json!({ "url": format!("http://{address}") }),
-        &format!("serving {} at http://{address}", repository.public()?.display()),
+        &format!("serving {public} at http://{address}"),
     );
     keep_serving(repository, listener, args.renew, output).await
 }

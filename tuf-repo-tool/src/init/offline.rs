@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use tuf_client::durable::{self, Access};
 
-use super::{InitOptions, extra, make_directories, make_key};
-use crate::config::{Config, Mirror, RoleConfig, RoleKind};
+use super::{InitOptions, extra, make_directories, make_key, place};
+use crate::config::{Config, RoleConfig, RoleKind};
 use crate::error::Error;
 use crate::keys::{KeyUri, Passphrases, file};
 use crate::publish::{Changes, Options, Renewal, publish, publish_first_root};
@@ -65,6 +65,7 @@ pub async fn init_offline(
     // During the ceremony the keys are where they are made; the settings that stay name their public halves here.
     let ceremony = Repository::new(directory, config(options, offline, &away))?;
     let stays = config(options, offline, Path::new("keys"));
+    place::check(&ceremony).await?;
     make_directories(&ceremony)?;
     durable::create_dirs(&away, Access::Private)?;
     let lock = ceremony.lock()?;
@@ -78,8 +79,9 @@ pub async fn init_offline(
     if ceremony.read_metadata("1.root.json")?.is_none() {
         publish_first_root(&ceremony, passphrases, extra(options))?;
     }
+    place::claim(&ceremony).await?;
     if ceremony.published()?.is_none() {
-        let (nothing, options) = (Changes::default(), Options::default());
+        let (nothing, options) = (Changes::default(), Options::default().guarded(&ceremony).await?);
         publish(&ceremony, &lock, passphrases, &nothing, Renewal::None, &options).await?;
     }
     stays.save(directory)?;
@@ -103,16 +105,9 @@ fn config(options: &InitOptions, offline: &OfflineKeys, away: &Path) -> Config {
         role.threshold = threshold;
         roles.insert(kind, role);
     }
-    Config {
-        layout: options.layout,
-        storage: None,
-        state: None,
-        bins: options.bins.or(Some(BINS)),
-        public_url: None,
-        roles,
-        delegations: BTreeMap::new(),
-        mirror: Mirror::default(),
-    }
+    let mut config = options.config(roles);
+    config.bins.get_or_insert(BINS);
+    config
 }
 
 /// Copies the public half of a key that is elsewhere to where the settings look for it.

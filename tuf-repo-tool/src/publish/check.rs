@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
-use percent_encoding::percent_decode_str;
 use tokio::task::block_in_place;
 use tuf_client::store::MemoryStore;
-use tuf_client::transport::{Body, Transport, TransportError, TransportErrorKind};
+use tuf_client::transport::{Body, Transport, TransportError};
 use tuf_client::{Client, Target, Url, View};
 use tuf_core::trust::Trusted;
 use tuf_core::{RoleName, Targets};
@@ -17,18 +16,15 @@ use super::commit::Commit;
 use super::{Changes, Check, Options, TIMESTAMP};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
-use crate::storage::{Storage, verify_file};
+use crate::storage::{METADATA_LIMIT, Storage, StorageTransport, verify_file};
 
-/// More than any client takes.
-const METADATA_LIMIT: u64 = 1 << 30;
 /// Requests to a server at the same time.
 const PARALLEL: usize = 16;
 
 /// What clients see of the storage: it, but for the files that are not there yet.
 #[derive(Clone, Debug)]
 struct StagedTransport {
-    storage: Arc<dyn Storage>,
-    base: Url,
+    storage: StorageTransport,
     staged: Shared<Files>,
 }
 
@@ -46,23 +42,11 @@ fn get<T: Clone>(shared: &Shared<T>) -> T {
 impl Transport for StagedTransport {
     fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Body, TransportError>> {
         Box::pin(async move {
-            let failed = |kind| TransportError::new(url, kind);
-            let below = url.path().strip_prefix(self.base.path()).and_then(|path| {
-                // Names of metadata files are percent-encoded themselves: this is undone once.
-                percent_decode_str(path).decode_utf8().ok()
-            });
-            let path =
-                below.ok_or_else(|| failed(TransportErrorKind::NotFound { status: None }))?.into_owned();
-            let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
-            if let Some(bytes) = staged {
-                return Ok(Body::from_bytes(url, bytes));
-            }
-            let storage = Arc::clone(&self.storage);
-            let read = tokio::task::spawn_blocking(move || storage.read(&path, METADATA_LIMIT)).await;
-            match read.map_err(|error| failed(TransportErrorKind::Connect).with_source(error))? {
-                Ok(Some(bytes)) => Ok(Body::from_bytes(url, bytes)),
-                Ok(None) => Err(failed(TransportErrorKind::NotFound { status: None })),
-                Err(error) => Err(failed(TransportErrorKind::Connect).with_source(error)),
+            let staged =
+                |path| self.staged.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+            match self.storage.path(url).and_then(staged) {
+                Some(bytes) => Ok(Body::from_bytes(url, bytes)),
+                None => self.storage.fetch(url).await,
             }
         })
     }
@@ -77,11 +61,10 @@ pub(super) struct Tester {
 
 impl Tester {
     pub(super) fn new(repository: &Repository, root: &Arc<[u8]>, staged: Files) -> Result<Self, Error> {
-        let storage = repository.storage();
-        let base = base(&**storage)?;
+        let storage = StorageTransport::new(repository.storage())?;
+        let base = storage.base().clone();
         let (staged, now) = (Arc::new(Mutex::new(staged)), Arc::new(Mutex::new(repository.now())));
-        let transport =
-            StagedTransport { storage: Arc::clone(storage), base: base.clone(), staged: Arc::clone(&staged) };
+        let transport = StagedTransport { storage, staged: Arc::clone(&staged) };
         let clock = Arc::clone(&now);
         let client = Client::builder(Arc::clone(root), base)
             .transport(transport)
@@ -98,21 +81,6 @@ impl Tester {
 
 fn failed(who: &str, error: tuf_client::Error) -> Error {
     Error::Check { stage: format!("by {who}"), source: Box::new(error) }
-}
-
-/// The storage as a URL, for the messages of clients.
-fn base(storage: &dyn Storage) -> Result<Url, Error> {
-    let unnamed = || Url::parse("staged://storage/");
-    let url = match storage.local() {
-        Some(directory) => {
-            let absolute =
-                std::path::absolute(directory).map_err(|error| Error::io("find", directory, error))?;
-            Url::from_directory_path(&absolute)
-        }
-        None => Url::parse(&format!("{}/", storage.url().trim_end_matches('/'))).or_else(|_| unnamed()),
-    };
-    url.or_else(|_| unnamed())
-        .map_err(|error| Error::io("name", std::path::Path::new("storage"), std::io::Error::other(error)))
 }
 
 /// Runs clients on what is staged, and checks that every target that was set is there.

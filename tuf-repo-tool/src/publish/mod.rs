@@ -25,6 +25,7 @@ mod root;
 mod state_lease;
 mod transaction;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +33,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::block_in_place;
 
+use crate::edit::{clear_staged, staged_changes};
 use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::repository::{Lock, Published, Repository};
 use crate::signing::Signers;
+use crate::state::State;
 use crate::storage::StorageError;
 use commit::{Commit, Visible};
 use expiry::Expiries;
@@ -57,6 +60,8 @@ pub(crate) use root::{publish_next_root, stands_under};
 
 /// The one file that is replaced.
 const TIMESTAMP: &str = "metadata/timestamp.json";
+/// How long an old timestamp may be served: caches are told not to keep it, and some do for a minute.
+const SERVED_WITHIN: Duration = Duration::from_secs(90);
 /// How often a publish begins anew because a version is taken: once to find out, and then for those who race.
 const SKIPS: u32 = 10;
 
@@ -121,13 +126,15 @@ pub struct Options {
     pub verify: bool,
     /// How often to begin anew when another publisher was faster.
     pub retry: u32,
+    /// How long [`read_back()`] waits until the public URL serves what was published.
+    pub served_within: Duration,
     /// What excludes other publishers where the storage cannot.
     pub lease: Option<Arc<dyn PublishLease>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { check: Check::Default, verify: false, retry: 3, lease: None }
+        Self { check: Check::Default, verify: false, retry: 3, served_within: SERVED_WITHIN, lease: None }
     }
 }
 
@@ -158,17 +165,55 @@ pub async fn publish(
     renewal: Renewal,
     options: &Options,
 ) -> Result<Outcome, Error> {
-    let mut attempt = 0;
+    let given = async || Ok(Cow::Borrowed(changes));
+    anew(options, async || publish_once(repository, lock, passphrases, given, renewal, options).await)
+        .await
+        .map(|(outcome, _)| outcome)
+}
+
+/// Publishes what is staged, and what is due of the online roles; also says what was staged. Another machine may stage and
+/// publish meanwhile: what is staged is read after what is published, and again whenever that has changed.
+///
+/// # Errors
+/// As [`publish`], and [`Error::State`].
+pub async fn publish_staged(
+    repository: &Repository,
+    lock: &Lock,
+    passphrases: &mut Passphrases,
+    state: &State,
+    options: &Options,
+) -> Result<(Outcome, Changes), Error> {
+    anew(options, async || {
+        let mut read = None;
+        let staged = async || {
+            let (mark, changes) = staged_changes(state).await?;
+            read = Some(mark);
+            Ok(Cow::Owned(changes))
+        };
+        let published = publish_once(repository, lock, passphrases, staged, Renewal::Online, options);
+        let (outcome, changes) = published.await?;
+        // What was staged meanwhile stays.
+        if let Some(mark) = read {
+            clear_staged(state, mark).await?;
+        }
+        Ok((outcome, changes.into_owned()))
+    })
+    .await
+}
+
+/// Tries until no other publisher is faster, as often as the options say.
+async fn anew<T>(options: &Options, mut attempt: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut attempts = 0;
     loop {
-        let result = publish_once(repository, lock, passphrases, changes, renewal, options).await;
+        let result = attempt().await;
         if let Some(lease) = &options.lease {
             lease.release().await?;
         }
         match result {
-            Err(error @ (Error::Conflict { .. } | Error::LeaseHeld { .. })) if attempt < options.retry => {
-                attempt += 1;
-                tracing::info!("{error}: beginning anew, {attempt} of {}", options.retry);
-                tokio::time::sleep(pause(attempt)).await;
+            Err(error @ (Error::Conflict { .. } | Error::LeaseHeld { .. })) if attempts < options.retry => {
+                attempts += 1;
+                tracing::info!("{error}: beginning anew, {attempts} of {}", options.retry);
+                tokio::time::sleep(pause(attempts)).await;
             }
             result => return result,
         }
@@ -180,40 +225,48 @@ fn pause(attempt: u32) -> Duration {
     Duration::from_millis(u64::from(attempt.min(20)) * (50 + u64::from(std::process::id() % 50)))
 }
 
-async fn publish_once(
+/// One attempt. `changes` are asked for when it is known what they are built on.
+async fn publish_once<'c>(
     repository: &Repository,
     _lock: &Lock,
     passphrases: &mut Passphrases,
-    changes: &Changes,
+    mut changes: impl AsyncFnMut() -> Result<Cow<'c, Changes>, Error>,
     renewal: Renewal,
     options: &Options,
-) -> Result<Outcome, Error> {
+) -> Result<(Outcome, Cow<'c, Changes>), Error> {
     let storage = &**repository.storage();
     if let Some(lease) = block_in_place(|| commit::guard(storage, options))? {
         lease::settle(storage, lease).await?;
     }
-    let asked = journal::fingerprint(&(&repository.config, changes, renewal));
     let mut published = block_in_place(|| repository.published())?;
+    let staged = changes().await?;
+    let changes = &*staged;
+    let asked = journal::fingerprint(&(&repository.config, changes, renewal));
     let completed = complete(repository, options, published.as_ref(), changes, &asked).await?;
-    if completed.is_some() {
+    if let Some(summary) = &completed {
         published = block_in_place(|| repository.published())?;
+        let version = published.as_ref().map(|published| published.set().timestamp().header.version);
+        if version != Some(summary.timestamp) {
+            // What was asked for is published, and somebody has built on it since.
+            return Ok((Outcome::Published(summary.clone()), staged));
+        }
     }
     let mut taken = BTreeSet::new();
     for _ in 0..SKIPS {
-        let staged = block_in_place(|| {
+        let signed = block_in_place(|| {
             let pen = Pen::Sign(Signers::new(repository, passphrases));
             Transaction::new(repository, published.as_ref(), pen, &taken).sign_all(changes, renewal)
         })?;
-        let Some(staged) = staged else {
-            return Ok(completed.map_or(Outcome::Nothing, Outcome::Published));
+        let Some(signed) = signed else {
+            return Ok((completed.map_or(Outcome::Nothing, Outcome::Published), staged));
         };
-        let (step, expiries) = staged.into_commit(published.as_ref());
+        let (step, expiries) = signed.into_commit(published.as_ref());
         match commit::commit(repository, options, published.as_ref(), changes, &asked, &step).await {
             Ok(()) => {
                 if let Err(error) = expiries.save(repository) {
                     tracing::warn!("the next publish will read every role: {}", tuf_client::chain(&error));
                 }
-                return Ok(Outcome::Published(step.summary));
+                return Ok((Outcome::Published(step.summary), staged));
             }
             // A leftover of a dead publisher, or the work of one that is alive and on this way too.
             Err(Error::Storage(StorageError::Exists { .. })) => {

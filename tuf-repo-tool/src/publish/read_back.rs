@@ -9,18 +9,16 @@ use tuf_client::store::MemoryStore;
 use tuf_client::{Client, Url, View};
 use tuf_core::TargetPath;
 
-use super::{Changes, Summary};
+use super::{Changes, Options, Summary};
 use crate::error::Error;
 use crate::repository::Repository;
 
-/// How long an old timestamp may be served: caches are told to keep it for a minute at most.
-const WAIT: Duration = Duration::from_secs(90);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Requests at the same time.
 const PARALLEL: usize = 8;
 
 /// Waits until `url` serves the published state or a newer one, and asks for every target that was set: as a new client, with
-/// all that it verifies. With `verify`, it reads every byte; else each file is only begun.
+/// all that it verifies. With [`Options::verify`], it reads every byte; else each file is only begun.
 ///
 /// # Errors
 /// [`Error::NotServed`].
@@ -29,13 +27,13 @@ pub async fn read_back(
     url: &str,
     summary: &Summary,
     changes: &Changes,
-    verify: bool,
+    options: &Options,
 ) -> Result<(), Error> {
     let url = Url::parse(url)
         .map_err(|error| Error::NotServed { url: "public_url".to_owned(), reason: error.to_string() })?;
     let refused = |reason: String| Error::NotServed { url: tuf_client::transport::redact(&url), reason };
     let root = repository.first_root()?;
-    let give_up = Instant::now() + WAIT;
+    let give_up = Instant::now() + options.served_within;
     let view = loop {
         let client = Client::builder(Arc::clone(&root), url.clone()).store(MemoryStore::new()).build()?;
         let found = match client.refresh().await {
@@ -49,7 +47,7 @@ pub async fn read_back(
             Err(error) => tuf_client::chain(&error),
         };
         if Instant::now() >= give_up {
-            return Err(refused(format!("after {} seconds: {found}", WAIT.as_secs())));
+            return Err(refused(format!("after {} seconds: {found}", options.served_within.as_secs())));
         }
         sleep(ASK_AGAIN).await;
     };
@@ -58,7 +56,7 @@ pub async fn read_back(
         return Ok(());
     }
     stream::iter(changes.iter().filter(|(_, file)| file.is_some()))
-        .map(|(path, _)| get(&view, path, verify))
+        .map(|(path, _)| get(&view, path, options.verify))
         .buffer_unordered(PARALLEL)
         .try_collect::<()>()
         .await

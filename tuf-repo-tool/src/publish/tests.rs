@@ -28,10 +28,10 @@ fn signed(files: &Files, name: &str) -> Value {
     file["signed"].clone()
 }
 
-fn new_repository(directory: &Path, preset: Preset) -> (Repository, Passphrases) {
+async fn new_repository(directory: &Path, preset: Preset) -> (Repository, Passphrases) {
     let mut passphrases = Passphrases::from_environment();
     let options = InitOptions { preset, bins: Some(2), encrypted: false, ..InitOptions::default() };
-    (init(directory, &options, &mut passphrases).unwrap(), passphrases)
+    (init(directory, &options, &mut passphrases).await.unwrap(), passphrases)
 }
 
 /// Publishes one target; `put` writes its bytes where a client looks for them.
@@ -50,11 +50,29 @@ async fn publish_one(repository: &Repository, passphrases: &mut Passphrases, pat
     assert!(matches!(outcome, Outcome::Published(_)));
 }
 
+/// As on another machine, or after a loss of `state/`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publish_needs_nothing_that_an_earlier_one_kept() {
+    for preset in [Preset::Plain, Preset::Mirror] {
+        let directory = tempfile::tempdir().unwrap();
+        let (repository, mut passphrases) = new_repository(directory.path(), preset).await;
+        publish_one(&repository, &mut passphrases, "a", b"a").await;
+        std::fs::remove_file(repository.state().join("expiry.json")).unwrap();
+        let mut changes = Changes::default();
+        let path = TargetPath::new("a").unwrap();
+        changes.remove(path.clone());
+        let (lock, options) = (repository.lock().unwrap(), Options::default());
+        publish(&repository, &lock, &mut passphrases, &changes, Renewal::Online, &options).await.unwrap();
+        let published = repository.published().unwrap().unwrap();
+        assert!(published.find(&path).unwrap().is_none(), "{preset:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_publish_has_new_names_and_new_pointers_and_rewrites_nothing_but_the_timestamp() {
     for preset in [Preset::Plain, Preset::Mirror] {
         let directory = tempfile::tempdir().unwrap();
-        let (repository, mut passphrases) = new_repository(directory.path(), preset);
+        let (repository, mut passphrases) = new_repository(directory.path(), preset).await;
         publish_one(&repository, &mut passphrases, "a", b"a").await;
         let first = files(&repository);
         publish_one(&repository, &mut passphrases, "a", b"aa").await;
@@ -97,7 +115,7 @@ async fn every_publish_has_new_names_and_new_pointers_and_rewrites_nothing_but_t
 #[tokio::test(flavor = "multi_thread")]
 async fn targets_delegate_to_bins_and_bins_to_every_hash_bin() {
     let directory = tempfile::tempdir().unwrap();
-    let (repository, mut passphrases) = new_repository(directory.path(), Preset::Mirror);
+    let (repository, mut passphrases) = new_repository(directory.path(), Preset::Mirror).await;
     publish_one(&repository, &mut passphrases, "simple/a/index.json", b"a").await;
     let files = files(&repository);
     let names = |file: &str| -> Vec<String> {

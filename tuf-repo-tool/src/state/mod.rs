@@ -103,14 +103,24 @@ impl State {
             found = self.root().await.map_err(|error| self.failed(error))?;
         }
         match found {
-            Some(found) if found != expected => Err(StateError::Foreign {
-                place: Arc::clone(&self.place),
-                name: self.name.to_string(),
-                expected,
-                found,
-            }),
+            Some(found) if found != expected => Err(self.foreign(expected, found)),
             _ => Ok(()),
         }
+    }
+
+    /// Sees to it that no repository has this state yet.
+    ///
+    /// # Errors
+    /// [`StateError::Foreign`], [`StateError::Failed`] and its like.
+    pub(crate) async fn must_be_free(&self) -> Result<(), StateError> {
+        match self.root().await.map_err(|error| self.failed(error))? {
+            None => Ok(()),
+            Some(found) => Err(self.foreign("none yet".to_owned(), found)),
+        }
+    }
+
+    fn foreign(&self, expected: String, found: String) -> StateError {
+        StateError::Foreign { place: Arc::clone(&self.place), name: self.name.to_string(), expected, found }
     }
 
     async fn root(&self) -> Result<Option<String>, sqlx::Error> {

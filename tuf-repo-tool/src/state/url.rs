@@ -36,6 +36,12 @@ impl StateUrl {
         &self.repository
     }
 
+    /// Whether it has a password, which is better kept in `~/.pgpass` or `PGPASSWORD`.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.url.password().is_some() || parameters(&self.url).any(|(name, _)| name == "password")
+    }
+
     /// What the driver gets: without our parameter, and with `sslmode` where the server must be asked for its name.
     pub(super) fn driver_url(&self) -> Url {
         let mut url = self.url.clone();
@@ -163,6 +169,7 @@ mod tests {
         ] {
             let url: StateUrl = text.parse().unwrap();
             assert_eq!((url.to_string().as_str(), url.repository()), (shown, name), "{text}");
+            assert_eq!(url.has_password(), shown.contains("***"));
             assert_eq!(format!("{url:?}"), format!("StateUrl({shown})"));
             assert_eq!(serde_json::to_value(&url).unwrap(), text, "it is written back as it was");
             assert!(!url.driver_url().as_str().contains("repository"), "{text}");

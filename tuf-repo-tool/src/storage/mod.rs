@@ -16,6 +16,7 @@ mod parts;
 mod probe;
 mod s3;
 mod suite;
+mod transport;
 mod verify;
 
 use std::fmt;
@@ -31,6 +32,7 @@ pub use local::LocalStorage;
 pub use memory::MemoryStorage;
 pub use object::{ObjectStorage, SWAP_DEADLINE};
 pub use suite::storage_suite;
+pub(crate) use transport::{METADATA_LIMIT, StorageTransport};
 pub(crate) use verify::verify_file;
 
 /// A place for published files. Paths are relative to its root, parts separated by `/`: `metadata/timestamp.json`.

@@ -6,8 +6,9 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use tuf_core::Key;
 use tuf_repo_tool::keys::public::{openssh_blob, openssh_fingerprint};
+use tuf_repo_tool::keys::usage::PublishedRoots;
 use tuf_repo_tool::keys::{self, KeyError, KeyUri, Pkcs11Uri};
-use tuf_repo_tool::{Config, Error};
+use tuf_repo_tool::{Config, Error, Repository};
 
 use crate::cli::{Failure, Output};
 
@@ -23,6 +24,7 @@ pub(super) fn list(repo: &Path, output: &Output) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["KEY", "SCHEME", "ID", "ENCRYPTED", "ROLES"]);
     let (mut documents, mut unusable) = (Vec::new(), Vec::new());
+    let published = published(repo, output);
     for uri in &uris {
         let kept = matches!(uri, KeyUri::File(_) | KeyUri::Public(_)) && uri.to_string().contains(":keys/");
         let name = if kept { uri.name() } else { uri.to_string() };
@@ -38,7 +40,7 @@ pub(super) fn list(repo: &Path, output: &Output) -> Result<(), Failure> {
             Ok(key) => {
                 let roles = roles(uri, &key, &config, repo).join(" ");
                 table.add_row([&name, key.scheme(), &key.id().short(), encrypted, &roles]);
-                documents.push(describe(uri, &key, Some(&config), repo));
+                documents.push(describe(uri, &key, Some(&config), &published, repo));
             }
             Err(error) => {
                 let roles = roles_by_uri(uri, &config).join(" ");
@@ -105,9 +107,11 @@ pub(super) fn show(uri: &KeyUri, repo: &Path, output: &Output) -> Result<(), Fai
         Err(error) => return Err(error.into()),
     };
     let key = keys::public(uri, repo).map_err(Error::from)?;
-    let document = describe(uri, &key, config.as_ref(), repo);
+    let roots = published(repo, output);
+    let document = describe(uri, &key, config.as_ref(), &roots, repo);
     let field = |name: &str| document.get(name).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
-    let published: Vec<String> = uses(repo, &key)
+    let published: Vec<String> = roots
+        .uses(&key)
         .into_iter()
         .map(|(role, versions)| format!("{role} in root {}", ranges(&versions)))
         .collect();
@@ -128,7 +132,13 @@ pub(super) fn show(uri: &KeyUri, repo: &Path, output: &Output) -> Result<(), Fai
     Ok(())
 }
 
-pub(super) fn describe(uri: &KeyUri, key: &Key, config: Option<&Config>, repo: &Path) -> serde_json::Value {
+pub(super) fn describe(
+    uri: &KeyUri,
+    key: &Key,
+    config: Option<&Config>,
+    published: &PublishedRoots,
+    repo: &Path,
+) -> serde_json::Value {
     let public = key.public();
     serde_json::json!({
         "name": uri.name(),
@@ -139,13 +149,23 @@ pub(super) fn describe(uri: &KeyUri, key: &Key, config: Option<&Config>, repo: &
         "fingerprint": public.and_then(tuf_client::inspect::fingerprint),
         "openssh": public.and_then(openssh_blob).map(|blob| openssh_fingerprint(&blob)),
         "roles": config.map(|config| roles(uri, key, config, repo)).unwrap_or_default(),
-        "published": uses(repo, key),
+        "published": published.uses(key),
         "key": key.to_json().unwrap_or_default(),
     })
 }
 
-fn uses(repo: &Path, key: &Key) -> std::collections::BTreeMap<&'static str, Vec<u64>> {
-    keys::usage::in_published_roots(&repo.join("public").join("metadata"), key).unwrap_or_default()
+/// The roots that were published; none if there is no repository, or if its storage cannot be read: a key can be shown all the
+/// same.
+pub(super) fn published(repo: &Path, output: &Output) -> PublishedRoots {
+    let read = || PublishedRoots::read(&**Repository::open(repo)?.storage()).map_err(Error::from);
+    match read() {
+        Ok(roots) => roots,
+        Err(Error::NotARepository { .. }) => PublishedRoots::default(),
+        Err(error) => {
+            output.complain(&tuf_client::chain(&error), error.hint().as_deref());
+            PublishedRoots::default()
+        }
+    }
 }
 
 /// The roles whose settings name this key, by this URI or by a file that holds the same public half.

@@ -60,7 +60,7 @@ impl World {
     /// With one published state of some targets in hash bins.
     pub(super) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (repository, mut passphrases) = new_repository(directory.path(), Preset::Mirror);
+        let (repository, mut passphrases) = new_repository(directory.path(), Preset::Mirror).await;
         let storage = memory(&all_files(&**repository.storage()));
         let mut world =
             Self { repository: repository.with_storage(storage.clone()), directory, base: Files::new() };
@@ -150,7 +150,7 @@ async fn a_publish_that_breaks_off_or_dies_at_any_operation_leaves_the_old_state
     let mut other = asked.clone();
     set(&mut other, &*prepared, "f", b"f");
     base.extend(all_files(&*prepared));
-    let options = Options { check: Check::All, verify: true, retry: 0, lease: None };
+    let options = Options { check: Check::All, verify: true, retry: 0, ..Options::default() };
     let old = content(&world.with(prepared)).await;
     assert_eq!(old.keys().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
 

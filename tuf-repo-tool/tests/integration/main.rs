@@ -7,6 +7,7 @@ mod edit;
 mod event;
 mod interop;
 mod keys;
+mod machines;
 mod manifest;
 mod mirror;
 mod plan;

@@ -43,9 +43,13 @@ enum What {
 }
 
 fn client(sandbox: &Sandbox) -> blocking::Client {
-    let root = fs::read(sandbox.anchor()).unwrap();
-    let url = Url::parse(&sandbox.url()).unwrap();
-    blocking::Client::new(Client::builder(root, url).store(MemoryStore::new()).build().unwrap()).unwrap()
+    client_at(&fs::read(sandbox.anchor()).unwrap(), &sandbox.url())
+}
+
+/// A new client of what is published at `url`.
+pub(crate) fn client_at(root: &[u8], url: &str) -> blocking::Client {
+    let client = Client::builder(root.to_vec(), Url::parse(url).unwrap()).store(MemoryStore::new());
+    blocking::Client::new(client.build().unwrap()).unwrap()
 }
 
 /// A client that refreshes again and again, until it is told to stop; how often it did.
@@ -54,13 +58,23 @@ pub(crate) fn poll<'scope>(
     sandbox: &'scope Sandbox,
     stop: &'scope AtomicBool,
 ) -> ScopedJoinHandle<'scope, usize> {
-    let returning = client(sandbox);
+    poll_at(scope, fs::read(sandbox.anchor()).unwrap(), sandbox.url(), stop)
+}
+
+/// As [`poll`], of what is published at `url`.
+pub(crate) fn poll_at<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    root: Vec<u8>,
+    url: String,
+    stop: &'scope AtomicBool,
+) -> ScopedJoinHandle<'scope, usize> {
+    let returning = client_at(&root, &url);
     returning.refresh().unwrap();
     scope.spawn(move || {
         let mut times = 0;
         while !stop.load(Ordering::SeqCst) {
             returning.refresh().unwrap_or_else(|error| panic!("{}", tuf_client::chain(&error)));
-            client(sandbox).refresh().unwrap_or_else(|error| panic!("{}", tuf_client::chain(&error)));
+            client_at(&root, &url).refresh().unwrap_or_else(|error| panic!("{}", tuf_client::chain(&error)));
             times += 1;
         }
         times

@@ -16,8 +16,9 @@ use crate::support::{Sandbox, write};
 const HOW_MANY: &str = "TUF_RACES";
 const FEWER: (usize, usize) = (4, 4);
 
-fn how_many() -> (usize, usize) {
-    let Some(text) = tuf_client::env::var(HOW_MANY) else { return FEWER };
+/// How many publishers, and how often each publishes.
+pub(crate) fn how_many(fewer: (usize, usize)) -> (usize, usize) {
+    let Some(text) = tuf_client::env::var(HOW_MANY) else { return fewer };
     let (processes, times) = text.split_once('x').expect("PROCESSESxTIMES");
     (processes.parse().unwrap(), times.parse().unwrap())
 }
@@ -37,7 +38,7 @@ fn stage(sandbox: &Sandbox, name: &str) {
 
 #[test]
 fn of_processes_that_race_each_version_is_published_once_and_nothing_that_was_staged_is_lost() {
-    let (processes, times) = how_many();
+    let (processes, times) = how_many(FEWER);
     let sandbox = Sandbox::new();
     sandbox.init(&[]).ok();
     stage(&sandbox, "first");

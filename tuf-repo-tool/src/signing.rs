@@ -101,6 +101,7 @@ impl<'a> Signers<'a> {
                     threshold: short.role.threshold(),
                     here: count(short),
                     missing: missing.map(name).collect(),
+                    staged: None,
                 }
                 .into());
             }

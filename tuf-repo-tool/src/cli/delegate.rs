@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::json;
 use tuf_core::{Key, RoleName};
 use tuf_repo_tool::edit::{
-    AddBins, AddDelegation, Edit, EditDelegation, EditScope, Place, Standing, delegator_of, stage,
+    AddBins, AddDelegation, Checked, Edit, EditDelegation, EditScope, Place, Standing, delegator_of, stage,
     stage_edit, staged_edits, standing,
 };
 use tuf_repo_tool::keys::{self, KeyUri};
@@ -185,12 +185,12 @@ async fn add(
     }
     let staged = staged_edits(state).await?;
     let edit = Edit::AddDelegation(new);
-    let warnings = stage(repository, &staged, &edit)?;
+    let checked = stage(repository, &staged, &edit)?;
     for (section, uris, expires) in sections {
         repository.config.delegations.insert(section, DelegationConfig::new(uris, expires));
     }
     repository.config.save(repository.directory())?;
-    staged_one(state, &edit, &warnings, output).await
+    staged_one(state, &edit, &checked, output).await
 }
 
 async fn edit(
@@ -216,12 +216,12 @@ async fn edit(
         change.scope = Some(scope.scope());
     }
     let edit = Edit::EditDelegation(change);
-    let warnings = stage(repository, &staged, &edit)?;
+    let checked = stage(repository, &staged, &edit)?;
     if !uris.is_empty() {
         repository.config.set_keys(&args.role, uris);
         repository.config.save(repository.directory())?;
     }
-    staged_one(state, &edit, &warnings, output).await
+    staged_one(state, &edit, &checked, output).await
 }
 
 /// Stages an edit that changes nothing in the settings.
@@ -232,15 +232,15 @@ pub(super) async fn stage_one(
     edit: &Edit,
     output: &Output,
 ) -> Result<(), Failure> {
-    let warnings = stage(repository, staged, edit)?;
-    staged_one(state, edit, &warnings, output).await
+    let checked = stage(repository, staged, edit)?;
+    staged_one(state, edit, &checked, output).await
 }
 
-async fn staged_one(state: &State, edit: &Edit, warnings: &[String], output: &Output) -> Result<(), Failure> {
+async fn staged_one(state: &State, edit: &Edit, checked: &Checked, output: &Output) -> Result<(), Failure> {
     stage_edit(state, edit).await?;
-    warnings.iter().for_each(|warning| output.warn(warning));
-    let document = json!({ "staged": edit.describe(), "warnings": warnings });
-    output.result(&document, &format!("staged: {}; `tuf-repo publish` makes it so", edit.describe()));
+    checked.warnings.iter().for_each(|warning| output.warn(warning));
+    let document = json!({ "staged": edit.describe(), "warnings": checked.warnings, "next": checked.next });
+    output.result(&document, &format!("staged: {}; `{}` makes it so", edit.describe(), checked.next));
     Ok(())
 }
 

@@ -111,10 +111,7 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
             ));
             repository
         }
-        (_, Some(_)) => {
-            let message = "--offline-keys is for --preset offline-root".to_owned();
-            return Err(Failure::Message(message, None));
-        }
+        (_, Some(_)) => return Err(Failure::Usage("--offline-keys is for --preset offline-root")),
         (_, None) => init(&args.directory, &options, &mut passphrases).await?,
     };
     let root = repository.directory().join("root.json");

@@ -11,7 +11,7 @@ use super::{Failure, Output};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Generate a key: into keys/NAME.pem, into another file, or on a token
+    /// Generate a key: into keys/NAME.pem, into another file, or on a token; with --out no repository is needed
     Generate {
         /// The key's name, or file:PATH, or pkcs11:token=LABEL;object=NAME
         #[arg(value_name = "NAME|URI")]
@@ -19,6 +19,9 @@ pub(crate) enum Command {
         /// ed25519, ecdsa-p256, ecdsa-p384, or on a token rsa-3072
         #[arg(long, value_name = "TYPE", default_value = "ed25519")]
         key_type: String,
+        /// Write NAME.pem and NAME.pub.json into this directory; of a key on a token NAME.pub.json only
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
         /// Leave the key unencrypted: only its mode 0600 protects it then
         #[arg(long)]
         no_passphrase: bool,
@@ -33,6 +36,9 @@ pub(crate) enum Command {
         /// Take the public half only: pub:keys/NAME.pub.json stands for a key that is elsewhere
         #[arg(long)]
         public: bool,
+        /// Write NAME.pem or NAME.pub.json into this directory, which is no repository's
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
         /// Leave the key unencrypted: only its mode 0600 protects it then
         #[arg(long, conflicts_with = "public")]
         no_passphrase: bool,
@@ -53,13 +59,25 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command, repo: &Path, output: &Output) -> Result<(), Failure> {
     match command {
-        Command::Generate { name, key_type, no_passphrase } => {
-            generate(&uri(&name, repo)?, repo, &key_type, no_passphrase, output)
+        Command::Generate { name, key_type, out, no_passphrase } => {
+            let uri = match &out {
+                Some(out) if !KeyUri::is_uri(&name) => KeyUri::File(file_in(out, &name)?),
+                _ => uri(&name, repo)?,
+            };
+            generate(&uri, repo, &key_type, out.as_deref(), no_passphrase, output)
         }
-        Command::Import { source, name, public, no_passphrase } => {
-            let path = file_of(&name, repo)?;
+        Command::Import { source, name, public, out, no_passphrase } => {
+            let path = match &out {
+                Some(out) => file_in(out, &name)?,
+                None => file_of(&name, repo)?,
+            };
             match public {
-                true => import_public(&source, &keys::file::public_path(&path), &name, repo, output),
+                true => {
+                    if out.is_none() {
+                        output.say(&format!("use it as pub:keys/{name}.pub.json"));
+                    }
+                    import_public(&source, &keys::file::public_path(&path), repo, output)
+                }
                 false => import(&source, &path, &name, no_passphrase, output),
             }
         }
@@ -87,6 +105,7 @@ fn generate(
     uri: &KeyUri,
     repo: &Path,
     key_type: &str,
+    out: Option<&Path>,
     no_passphrase: bool,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -95,12 +114,16 @@ fn generate(
     let (uri, key) = match uri {
         KeyUri::File(path) => {
             let passphrase = choose(no_passphrase, &uri.name(), &mut passphrases)?;
-            let path = repo.join(path);
+            let path = if out.is_some() { path.clone() } else { repo.join(path) };
             (uri.clone(), keys::file::generate(&path, algorithm, passphrase.as_ref()).map_err(Error::from)?)
         }
         KeyUri::Pkcs11(token) => {
             let (made, key) =
                 keys::pkcs11::generate(token, repo, algorithm, &passphrases).map_err(Error::from)?;
+            if let Some(out) = out {
+                let path = keys::file::public_path(&file_in(out, &uri.name())?);
+                keys::file::create_public(&path, &key).map_err(Error::from)?;
+            }
             (KeyUri::Pkcs11(made), key)
         }
         _ => {
@@ -149,23 +172,25 @@ fn import(
     imported(keys::file::import(&file, &mut passphrases, path, passphrase.as_ref()), path, output)
 }
 
-fn import_public(source: &str, path: &Path, name: &str, repo: &Path, output: &Output) -> Result<(), Failure> {
-    let read = || match KeyUri::is_uri(source) {
-        false => keys::public::read(Path::new(source)),
-        true => {
-            let uri = source.parse()?;
-            match keys::public(&uri, repo) {
-                Err(KeyError::PublicLocked { .. }) => {
-                    let signer = keys::open(&uri, repo, &mut Passphrases::from_environment())?;
-                    Ok(signer.public().clone())
-                }
-                public => public,
-            }
+fn import_public(source: &str, path: &Path, repo: &Path, output: &Output) -> Result<(), Failure> {
+    let key = public_half(source, repo)?;
+    imported(keys::file::create_public(path, &key).map(|()| key), path, output)
+}
+
+/// The public half of the key at a URI, or in a file. What cannot be had without the private half is unlocked.
+pub(super) fn public_half(source: &str, repo: &Path) -> Result<tuf_core::Key, Failure> {
+    if !KeyUri::is_uri(source) {
+        return Ok(keys::public::read(Path::new(source)).map_err(Error::from)?);
+    }
+    let uri: KeyUri = source.parse()?;
+    let key = match keys::public(&uri, repo) {
+        Err(KeyError::PublicLocked { .. }) => {
+            let signer = keys::open(&uri, repo, &mut Passphrases::from_environment())?;
+            Ok(signer.public().clone())
         }
+        public => public,
     };
-    let made = read().and_then(|key| keys::file::create_public(path, &key).map(|()| key));
-    output.say(&format!("use it as pub:keys/{name}.pub.json"));
-    imported(made, path, output)
+    Ok(key?)
 }
 
 fn imported(made: Result<tuf_core::Key, KeyError>, path: &Path, output: &Output) -> Result<(), Failure> {
@@ -203,10 +228,15 @@ fn uri(name: &str, repo: &Path) -> Result<KeyUri, Failure> {
 /// The file of a key in keys/, which only a repository has.
 fn file_of(name: &str, repo: &Path) -> Result<PathBuf, Failure> {
     Config::load(repo)?;
+    file_in(&repo.join("keys"), name)
+}
+
+/// The file of a key in a directory.
+fn file_in(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
         let message = format!("a key's name has letters, digits, `-`, `_` and `.` only, not {name:?}");
         return Err(Failure::Message(message, None));
     }
-    Ok(repo.join("keys").join(format!("{name}.pem")))
+    Ok(directory.join(format!("{name}.pem")))
 }

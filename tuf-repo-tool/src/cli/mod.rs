@@ -102,6 +102,8 @@ pub(crate) enum Failure {
     Error(Error),
     /// The command line did; what was asked cannot be.
     Message(String, Option<String>),
+    /// The command line itself is wrong.
+    Usage(&'static str),
     /// It was reported already.
     Reported(ExitCode),
 }
@@ -132,6 +134,10 @@ pub(crate) fn run() -> ExitCode {
         Err(Failure::Message(message, hint)) => {
             output.error(&message, hint.as_deref());
             ExitCode::FAILURE
+        }
+        Err(Failure::Usage(message)) => {
+            output.error(message, Some("`tuf-repo help COMMAND` lists what it takes"));
+            ExitCode::from(2)
         }
         Err(Failure::Error(error)) => {
             output.error(&tuf_client::chain(&error), error.hint().as_deref());

@@ -74,9 +74,10 @@ fn text(plan: &Plan) -> String {
             })
             .collect();
         let many = if need.roles > 1 { format!(" x {}", need.roles) } else { String::new() };
-        let missing = if need.is_met() { "" } else { "  MORE SIGNATURES NEEDED: `tuf-repo event open`" };
+        let missing = if need.is_met() { "" } else { "  MORE SIGNATURES NEEDED" };
         lines.push(format!("signatures   {role}{many}: {} of {}{missing}", need.threshold, keys.join(" ")));
     }
+    lines.extend(plan.next.iter().map(|next| format!("next         {next}")));
     let download = plan.download;
     lines.push(format!(
         "downloads    a new client {} to refresh, {} for a target; a returning one {} and {}",

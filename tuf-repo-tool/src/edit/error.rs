@@ -109,6 +109,8 @@ pub enum EditError {
         here: usize,
         /// The other keys: where the settings say they are, or their IDs.
         missing: Vec<String>,
+        /// The role whose event takes the staged edits because of which it is signed.
+        staged: Option<RoleName>,
     },
     /// More signatures are asked for than there are keys.
     #[error("role {role}: a threshold of {threshold} cannot be met by {keys} distinct keys")]
@@ -149,6 +151,12 @@ impl EditError {
             }
             Self::Position { .. } => "position 1 is asked first; --before ROLE names a place, too".to_owned(),
             Self::Root { .. } => "`tuf-repo event open root` changes it".to_owned(),
+            Self::SignedElsewhere { staged: Some(role), .. } => {
+                format!(
+                    "`tuf-repo event open {role} --staged` makes what is staged a file that the holders of the other keys \
+                     can sign; then `tuf-repo publish` goes on with the rest"
+                )
+            }
             Self::SignedElsewhere { role, .. } => match &*section(role) {
                 online @ ("snapshot" | "timestamp" | "bin-n") => {
                     format!("name its keys in [roles.{online}] of tuf-repo.toml, on a machine that has them")

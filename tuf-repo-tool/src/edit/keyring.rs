@@ -78,7 +78,8 @@ impl<'a> Keyring<'a> {
         }
         let name = |holder: &Holder| holder.uri.as_ref().map_or_else(|| holder.id.short(), KeyUri::to_string);
         let missing = holders.iter().filter(|holder| !holder.here).map(name).collect();
-        Err(EditError::SignedElsewhere { role: role.clone(), threshold, here: here.len(), missing })
+        let (role, here) = (role.clone(), here.len());
+        Err(EditError::SignedElsewhere { role, threshold, here, missing, staged: None })
     }
 }
 

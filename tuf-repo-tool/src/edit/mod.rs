@@ -26,7 +26,9 @@ pub use files::{FileError, Found, case_collisions, find_files, place, target_of}
 pub(crate) use keyring::{Holder, Keyring};
 pub use manifest::{Format, ManifestError, Row, Staged, rows, stage_manifest};
 pub use rules::warnings;
-pub use stage::{Standing, delegator_of, stage, standing};
+pub(crate) use stage::event_for;
+pub use stage::{Checked, Standing, delegator_of, stage, standing};
+pub(crate) use staged::forget_edits;
 pub use staged::{clear_staged, stage_edit, staged_changes, staged_edits};
 pub(crate) use tree::{Tree, Visit};
 pub use view::{RoleView, view};

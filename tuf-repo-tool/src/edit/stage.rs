@@ -12,11 +12,21 @@ use crate::error::Error;
 use crate::publish::{Listed, NeedKey, first_tree};
 use crate::repository::{Published, Repository};
 
-/// Checks an edit after those that are staged, and gives the warnings about it.
+/// An edit that can be staged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Checked {
+    /// What had better be otherwise.
+    pub warnings: Vec<String>,
+    /// The command that makes it so: `tuf-repo publish`, or one that opens an event for keys that are elsewhere.
+    pub next: String,
+}
+
+/// Checks an edit after those that are staged.
 ///
 /// # Errors
-/// [`EditError`] if it cannot be; [`EditError::SignedElsewhere`] if its delegator is not signed here.
-pub fn stage(repository: &Repository, staged: &[Edit], edit: &Edit) -> Result<Vec<String>, Error> {
+/// [`EditError`] if it cannot be.
+pub fn stage(repository: &Repository, staged: &[Edit], edit: &Edit) -> Result<Checked, Error> {
     let published = repository.published()?;
     let mut tree = edited(repository, published.as_ref(), staged)?;
     let delegator = edit.delegator();
@@ -24,10 +34,29 @@ pub fn stage(repository: &Repository, staged: &[Edit], edit: &Edit) -> Result<Ve
         return Err(EditError::Root { role: edit.role().clone() }.into());
     }
     tree.find(delegator)?;
-    may_edit(repository, published.as_ref(), &tree, delegator)?;
+    let delegator_here = signed_here(repository, published.as_ref(), &tree, delegator);
     let above = tree.delegator(delegator).and_then(|above| scope_of(&tree, above, delegator));
     tree.edit(edit, repository.now())?;
-    Ok(warnings(edit, above.as_ref()))
+    let here = delegator_here
+        && (!tree.is_loaded(edit.role()) || signed_here(repository, published.as_ref(), &tree, edit.role()));
+    let all = [staged, std::slice::from_ref(edit)].concat();
+    let next = match event_for(&all, delegator).filter(|_| !here) {
+        Some(role) => format!("tuf-repo event open {role} --staged"),
+        None => "tuf-repo publish".to_owned(),
+    };
+    Ok(Checked { warnings: warnings(edit, above.as_ref()), next })
+}
+
+/// The role whose event takes the staged edits because of which a role must be signed: who lists what changes, or, if that
+/// is new as well, who delegates to it.
+pub(crate) fn event_for(staged: &[Edit], role: &RoleName) -> Option<RoleName> {
+    let by = staged.iter().find(|edit| edit.delegator() == role);
+    let mut found = by.or_else(|| staged.iter().find(|edit| edit.role() == role))?.delegator();
+    for _ in staged {
+        let adds = |edit: &&Edit| matches!(edit, Edit::AddDelegation(_)) && edit.role() == found;
+        found = staged.iter().find(adds).map_or(found, Edit::delegator);
+    }
+    Some(found.clone())
 }
 
 /// The roles with what is staged made in them.
@@ -198,19 +227,20 @@ pub fn delegator_of(repository: &Repository, staged: &[Edit], role: &RoleName) -
     Ok(tree.delegator(role).cloned().ok_or_else(|| EditError::NoRole { role: role.clone() })?)
 }
 
-fn may_edit(
+/// Whether this machine has enough keys to sign a role.
+fn signed_here(
     repository: &Repository,
     published: Option<&Published>,
     tree: &Tree<'_>,
     role: &RoleName,
-) -> Result<(), EditError> {
+) -> bool {
     let authority = match (tree.delegator(role), published) {
         (Some(above), _) => tree.authority(above, role),
         (None, Some(published)) => Some(Listed::of_root(published.set().root(), TopLevel::Targets)),
         // Until something is published, the keys of the settings are the ones.
         (None, None) => None,
     };
-    authority.map_or(Ok(()), |authority| Keyring::new(repository).signers(role, &authority).map(drop))
+    authority.is_none_or(|authority| Keyring::new(repository).signers(role, &authority).is_ok())
 }
 
 fn scope_of(tree: &Tree<'_>, delegator: &RoleName, role: &RoleName) -> Option<Scope> {

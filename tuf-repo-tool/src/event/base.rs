@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tuf_core::trust::{Authentic, Authority, RootChain};
 use tuf_core::{Envelope, RoleName, Targets, TopLevel};
 
-use super::bundle::{PublishedFile, limits};
+use super::bundle::limits;
+use super::document::PublishedFile;
 
 /// Far more than any repository has had.
 const MAX_ROOTS: usize = 4_096;

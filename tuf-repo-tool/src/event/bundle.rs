@@ -9,60 +9,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use data_encoding::HEXLOWER;
-use ring::digest::{Context, SHA256};
-use serde::{Deserialize, Serialize};
 use tuf_core::trust::RootChain;
 use tuf_core::{Envelope, Key, KeyId, Limits, Metadata, RoleName, Root, Targets, TopLevel};
 
 use super::base::{Base, Roots, read_published};
+use super::document::{Document, DraftFile, FORMAT, PublishedFile};
+use super::phrase::{digest, proper_id};
 use super::proposal::Proposal;
 use super::signatories::Signatories;
 use super::{EventError, phrase};
+use crate::edit::Edit;
 use crate::error::Error;
-
-/// The version of the format that is written, and the only one that is read.
-const FORMAT: u32 = 1;
 
 /// Bytes of a bundle: `bins` with 16,384 delegations takes 3 MB, and is in it twice.
 pub(super) const MAX_BYTES: u64 = 32 << 20;
 
 const MAX_FILES: usize = 64;
 const MAX_NAMES: usize = 1_024;
+const MAX_EDITS: usize = 1_024;
 const MAX_REASON: usize = 1_000;
 
 /// How many versions may be left out: those that a publisher left behind when it died. A root has no gaps.
 pub(super) const MAX_SKIPPED: u64 = 16;
-
-/// The bundle as JSON. Files of metadata are strings, so that they stay what they are to the last byte.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Document {
-    pub(super) tufsign: u32,
-    pub(super) id: String,
-    pub(super) opened: String,
-    pub(super) reason: String,
-    pub(super) roots: Vec<String>,
-    pub(super) published: Vec<PublishedFile>,
-    pub(super) drafts: Vec<DraftFile>,
-    pub(super) names: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PublishedFile {
-    pub(super) role: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) delegator: Option<String>,
-    pub(super) file: String,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DraftFile {
-    pub(super) role: String,
-    pub(super) file: String,
-}
 
 /// An event, verified.
 #[derive(Clone, Debug)]
@@ -74,6 +42,7 @@ pub struct Bundle {
     chain: RootChain,
     published: Vec<Base>,
     proposals: Vec<Proposal>,
+    edits: Vec<Edit>,
     names: BTreeMap<String, String>,
 }
 
@@ -110,6 +79,9 @@ impl Bundle {
         {
             return Err("names of keys are plain, short and few".to_owned());
         }
+        if document.edits.len() > MAX_EDITS {
+            return Err(format!("more than {MAX_EDITS} edits"));
+        }
         if document.published.len() > MAX_FILES
             || document.drafts.is_empty()
             || document.drafts.len() > MAX_FILES
@@ -131,6 +103,7 @@ impl Bundle {
             chain,
             published,
             proposals: Vec::new(),
+            edits: document.edits,
             names: document.names,
         };
         for draft in document.drafts {
@@ -138,7 +111,9 @@ impl Bundle {
             if bundle.proposal(&role).is_some() {
                 return Err(format!("two drafts of {role}"));
             }
-            let proposal = Proposal::parse(&role, &draft.file, &limits())
+            let delegator = draft.delegator.as_deref().map(RoleName::new).transpose();
+            let delegator = delegator.map_err(|error| error.to_string())?;
+            let proposal = Proposal::parse(&role, delegator, &draft.file, &limits())
                 .map_err(|error| format!("the draft of {role}: {}", tuf_client::chain(&error)))?;
             if proposal.text() != draft.file {
                 return Err(format!("the draft of {role} is not canonical"));
@@ -150,6 +125,7 @@ impl Bundle {
         for proposal in &bundle.proposals {
             bundle.check_signatures(proposal)?;
         }
+        super::staged::check(&bundle)?;
         let proper = proper_id(&bundle.proposals);
         if bundle.id != proper {
             return Err(format!("it calls itself {:?}; its drafts are those of {proper}", bundle.id));
@@ -176,6 +152,7 @@ impl Bundle {
         };
         let draft = |proposal: &Proposal| DraftFile {
             role: proposal.role().as_str().to_owned(),
+            delegator: proposal.delegator().map(|role| role.as_str().to_owned()),
             file: proposal.text(),
         };
         Document {
@@ -186,13 +163,18 @@ impl Bundle {
             roots: self.roots.iter().map(|root| text(root)).collect(),
             published: self.published.iter().map(published).collect(),
             drafts: self.proposals.iter().map(draft).collect(),
+            edits: self.edits.clone(),
             names: self.names.clone(),
         }
     }
 
     fn check_version(&self, proposal: &Proposal) -> Result<(), String> {
         let role = proposal.role();
-        let old = self.based_on(role).ok_or_else(|| format!("a draft of {role}, which nobody delegated"))?;
+        let old = match (self.based_on(role), proposal.delegator()) {
+            (Some(old), None) => old,
+            (Some(_), Some(_)) => return Err(format!("{role} is published, and no new role")),
+            (None, by) => return self.check_new(role, by),
+        };
         let new = proposal.header().version;
         let skipped = if proposal.as_root().is_some() { 0 } else { MAX_SKIPPED };
         let first = old.saturating_add(1);
@@ -200,6 +182,19 @@ impl Bundle {
             return Ok(());
         }
         Err(format!("the draft of {role} has version {new}, where {first} comes after {old}"))
+    }
+
+    /// A role that is not published is one that a draft before this begins to delegate.
+    fn check_new(&self, role: &RoleName, by: Option<&RoleName>) -> Result<(), String> {
+        let none = || format!("a draft of {role}, which nobody delegated");
+        let by = by.filter(|_| role.top_level().is_none()).ok_or_else(none)?;
+        let lists =
+            |value: &Targets| value.delegations.as_ref().is_some_and(|to| to.role_keys(role).is_some());
+        if self.base(by).is_some_and(|base| lists(base.targets.value())) {
+            return Err(format!("{by} delegates {role} already, and its published file is missing"));
+        }
+        let listed = self.proposal(by).and_then(Proposal::as_targets).is_some_and(lists);
+        if listed { Ok(()) } else { Err(none()) }
     }
 
     /// Every signature was made by a key that may sign, over this very payload.
@@ -239,7 +234,8 @@ impl Bundle {
             let published = by_root(old, "published", top);
             return std::iter::once(published).chain(new.map(|new| by_root(new, "draft", top))).collect();
         }
-        let delegator = self.base(proposal.role()).and_then(|base| base.delegator.as_ref());
+        let base = self.base(proposal.role()).and_then(|base| base.delegator.as_ref());
+        let delegator = base.or_else(|| proposal.delegator());
         let of = |value: &'a Targets, by: &'a RoleName, state: &str| {
             let delegations = value.delegations.as_ref()?;
             let role = delegations.role_keys(proposal.role())?;
@@ -398,6 +394,12 @@ impl Bundle {
         &self.chain
     }
 
+    /// The staged edits that the drafts make.
+    #[must_use]
+    pub fn edits(&self) -> &[Edit] {
+        &self.edits
+    }
+
     /// The proposed files.
     #[must_use]
     pub fn proposals(&self) -> &[Proposal] {
@@ -417,29 +419,6 @@ impl Bundle {
             None => format!("key {}", id.short().escape_debug()),
         }
     }
-}
-
-/// A digest of all payloads, each with its role.
-fn digest(proposals: &[Proposal]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    context.update(b"tufsign 1\n");
-    for proposal in proposals {
-        let payload = HEXLOWER.encode(ring::digest::digest(&SHA256, proposal.payload().as_bytes()).as_ref());
-        let role = proposal.role().as_str();
-        context.update(format!("{} {role} {payload}\n", role.len()).as_bytes());
-    }
-    let mut digest = [0; 32];
-    digest.copy_from_slice(context.finish().as_ref());
-    digest
-}
-
-/// What an event with these drafts is called: its first role and version, and the start of its digest.
-pub(super) fn proper_id(proposals: &[Proposal]) -> String {
-    let Some(first) = proposals.first() else { return String::new() };
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    let role: String = first.role().as_str().chars().take(40).map(plain).collect();
-    let digest = HEXLOWER.encode(&digest(proposals));
-    format!("{role}-{}-{}", first.header().version, digest.get(..8).unwrap_or_default())
 }
 
 pub(super) fn envelope(proposal: &Proposal) -> Result<Envelope, String> {

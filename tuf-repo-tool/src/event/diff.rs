@@ -72,7 +72,10 @@ impl Diff<'_> {
         let kept = |names: &[&String], other: &BTreeMap<String, Value>| -> Vec<String> {
             names.iter().filter(|name| other.contains_key(**name)).map(|name| (*name).clone()).collect()
         };
-        if kept(&before, &new_by_name) != kept(&after, &old_by_name) {
+        let is_new = |name: &&String| !old_by_name.contains_key(*name);
+        // A new role is asked last, unless this says otherwise.
+        let between = after.iter().skip_while(|name| !is_new(name)).any(|name| !is_new(name));
+        if (between && !before.is_empty()) || kept(&before, &new_by_name) != kept(&after, &old_by_name) {
             let order: Vec<String> =
                 after.iter().take(SHOWN).map(|name| name.escape_debug().to_string()).collect();
             self.lines.push(format!("the order of priority is now {}", order.join(", ")));
@@ -147,6 +150,10 @@ impl Diff<'_> {
             let (before, after) = (of(was, field), of(is, field));
             lines.extend(listed(&format!("+ {field}"), after.difference(&before)));
             lines.extend(listed(&format!("- {field}"), before.difference(&after)));
+            let in_order = |value: Option<&Value>| value.and_then(|value| value.get(field)).cloned();
+            if before == after && in_order(was) != in_order(is) {
+                lines.push(format!("{field}: in another order"));
+            }
         }
         let mut rest = Diff { names: self.names, lines: Vec::new() };
         let known = ["keyids", "threshold", "name", "paths", "path_hash_prefixes"];

@@ -1,6 +1,6 @@
 //! Publishing a finished event.
 
-use tuf_core::{Envelope, Limits, RoleName};
+use tuf_core::{Envelope, Limits, RoleName, TopLevel};
 
 use super::bundle::Bundle;
 use super::proposal::Proposal;
@@ -8,10 +8,11 @@ use super::rebase::{Rebased, rebase};
 use super::review::Review;
 use super::store::Events;
 use super::{EventError, open};
+use crate::edit::forget_edits;
 use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::publish::{
-    Changes, Options, Outcome, Renewal, SignedElsewhere, publish, publish_next_root, stands_under,
+    Changes, Options, Outcome, Renewal, SignedElsewhere, copy_root, publish, publish_next_root, stands_under,
 };
 use crate::repository::{Lock, Repository};
 
@@ -58,12 +59,21 @@ pub async fn finish(
     {
         let mut changes = Changes::default();
         changes.set_elsewhere(signed);
+        // What this machine signs of the roles that are new.
+        changes.set_edits(bundle.edits().to_vec());
         outcome = publish(repository, lock, passphrases, &changes, Renewal::Online, options).await?;
+    }
+    if !bundle.edits().is_empty() {
+        // Only if this was killed while it was opened.
+        forget_edits(&repository.open_state().await?, bundle.edits()).await?;
     }
     let mut version = None;
     if let Some(root) = root {
         publish_next_root(repository, lock, root.text().as_bytes(), options).await?;
         version = Some(root.header().version);
+    }
+    if done.iter().any(|role| role.top_level() == Some(TopLevel::Root)) {
+        copy_root(repository, &published)?;
     }
     events.finished(id)?;
     Ok(Finished { id: id.to_owned(), root: version, outcome })

@@ -1,6 +1,6 @@
 //! Opening an event: what is published, with the change that was asked for, as drafts for signers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{SecondsFormat, TimeDelta};
 use tuf_core::bins::HashBins;
@@ -8,13 +8,16 @@ use tuf_core::trust::{Authority, Trusted};
 use tuf_core::{Envelope, Keys, RoleKeys, RoleName, Targets, TopLevel};
 
 use super::EventError;
-use super::bundle::{Bundle, Document, DraftFile, MAX_SKIPPED, PublishedFile, limits, proper_id};
+use super::bundle::{Bundle, MAX_SKIPPED, limits};
+use super::document::{Document, DraftFile, FORMAT, PublishedFile};
 use super::edit::KeyChanges;
+use super::phrase::proper_id;
 use super::proposal::Proposal;
 use super::store::{Events, published_roots};
-use crate::config::{Period, RoleKind};
+use crate::config::Period;
+use crate::edit::{Edit, Keyring, NamedBins, Tree};
 use crate::error::Error;
-use crate::keys;
+use crate::keys::{self, KeyUri};
 use crate::repository::{Published, Repository};
 
 /// How long a role is valid of which `tuf-repo.toml` says nothing.
@@ -28,6 +31,8 @@ pub struct Opening {
     pub role: RoleName,
     /// The keys and thresholds that it names.
     pub keys: KeyChanges,
+    /// The edits that are made in it, and in roles that these begin to delegate.
+    pub edits: Vec<Edit>,
     /// How long the new file is valid; absent: as `tuf-repo.toml` says, or 365 days.
     pub expires: Option<Period>,
     /// Why, for signers; one line.
@@ -38,7 +43,7 @@ impl Opening {
     /// The same file with a new expiry.
     #[must_use]
     pub fn new(role: RoleName, reason: String) -> Self {
-        Self { role, keys: KeyChanges::default(), expires: None, reason }
+        Self { role, keys: KeyChanges::default(), edits: Vec::new(), expires: None, reason }
     }
 }
 
@@ -128,51 +133,69 @@ impl Drafting<'_> {
         let by = published.role_name().clone();
         self.proposals.push(Proposal::root(root));
         // Before the new root appears, the published targets must hold under it.
-        let targets = self.published.set().targets().clone();
-        if !holds(&by, &keys, &role, &targets)? {
-            self.draft(&[(None, targets)], None, &KeyChanges::default())?;
+        if !holds(&by, &keys, &role, self.published.set().targets())? {
+            let mut tree = Tree::new(self.published);
+            self.draft(&mut tree, &TopLevel::Targets.role(), None, &KeyChanges::default())?;
         }
         Ok(())
     }
 
     fn targets(&mut self, role: &RoleName, opening: &Opening) -> Result<(), Error> {
-        let path = path_to(self.published, role)?;
-        let path = path.ok_or_else(|| EventError::Draft(format!("no published role delegates {role}")))?;
-        self.draft(&path, opening.expires, &opening.keys)
+        if path_to(self.published, role)?.is_none() {
+            return Err(EventError::Draft(format!("no published role delegates {role}")).into());
+        }
+        let mut tree = Tree::new(self.published);
+        for edit in &opening.edits {
+            tree.edit(edit, self.repository.now())?;
+        }
+        self.draft(&mut tree, role, opening.expires, &opening.keys)
     }
 
-    /// Drafts the last role of a path, and each role below it whose published file its new keys did not sign.
+    /// Drafts a role, and each role below it that must be signed with it and is not signed here.
     fn draft(
         &mut self,
-        path: &[(Option<RoleName>, Trusted<Targets>)],
+        tree: &mut Tree<'_>,
+        role: &RoleName,
         expires: Option<Period>,
         changes: &KeyChanges,
     ) -> Result<(), Error> {
-        let Some((_, old)) = path.last() else { return Ok(()) };
-        let role = old.role_name().clone();
-        for (delegator, base) in path {
-            if self.bases.iter().all(|(_, known)| known.role_name() != base.role_name()) {
-                self.bases.push((delegator.clone(), base.clone()));
+        let none = || EventError::Draft(format!("no published role delegates {role}"));
+        let mut value = tree.find(role)?.value().cloned().ok_or_else(none)?;
+        changes.apply_to_delegations(role, value.delegations.as_mut()).map_err(EventError::Draft)?;
+        // This machine signs the hash bins, when the event is finished.
+        tree.replace(role, &value, |below| NamedBins::split(below).is_some())?;
+        let drafted = elsewhere(self.repository, tree, role);
+        for role in below(tree, role) {
+            if drafted.contains(&role) {
+                let wanted = expires.filter(|_| self.proposals.iter().all(|one| one.as_targets().is_none()));
+                self.propose(tree, &role, wanted)?;
             }
         }
-        let mut value = old.value().clone();
-        changes.apply_to_delegations(&role, value.delegations.as_mut()).map_err(EventError::Draft)?;
-        value.header.version = self.free_version(&role, old.header.version + 1)?;
-        value.header.expires = self.repository.now() + self.period(&role, expires)?;
-        self.proposals.push(Proposal::targets(&role, value.clone()));
-        let Some(delegations) = &value.delegations else { return Ok(()) };
-        for name in delegations.role_names() {
-            // This machine signs the hash bins, when the event is finished.
-            if HashBins::from_role(&name).is_some() || self.published.set().meta(&name).is_err() {
-                continue;
-            }
-            let Some(keys) = delegations.role_keys(&name) else { continue };
-            let child = self.published.delegated(old, &name)?;
-            if !holds(&role, &delegations.keys, &keys, &child)? {
-                let below: Path = path.iter().cloned().chain([(Some(role.clone()), child)]).collect();
-                self.draft(&below, None, &KeyChanges::default())?;
+        Ok(())
+    }
+
+    fn propose(
+        &mut self,
+        tree: &mut Tree<'_>,
+        role: &RoleName,
+        expires: Option<Period>,
+    ) -> Result<(), Error> {
+        let delegator = tree.delegator(role).cloned();
+        let node = tree.find(role)?;
+        let new = node.base().is_none();
+        let Some(mut value) = node.value().cloned() else { return Ok(()) };
+        if !new {
+            for (delegator, base) in path_to(self.published, role)?.unwrap_or_default() {
+                if self.bases.iter().all(|(_, known)| known.role_name() != base.role_name()) {
+                    self.bases.push((delegator, base));
+                }
             }
         }
+        // A name that was used before goes on above its old version: the snapshot still has that.
+        let before = self.published.set().snapshot().role(role).map_or(0, |meta| meta.version);
+        value.header.version = self.free_version(role, before + 1)?;
+        value.header.expires = self.repository.now() + self.period(role, expires)?;
+        self.proposals.push(Proposal::targets(role, delegator.filter(|_| new), value));
         Ok(())
     }
 
@@ -189,9 +212,7 @@ impl Drafting<'_> {
 
     /// How long the new file is valid. What is valid for longer than the settings say counts as due again at once.
     fn period(&self, role: &RoleName, wanted: Option<Period>) -> Result<TimeDelta, Error> {
-        let kind = RoleKind::ALL.into_iter().find(|kind| kind.name() == role.as_str());
-        let configured =
-            kind.and_then(|kind| self.repository.config.roles.get(&kind)).map(|role| role.expires);
+        let configured = self.repository.config.periods(role).map(|(expires, _)| expires);
         if let (Some(wanted), Some(configured)) = (wanted, configured)
             && wanted.delta() > configured.delta()
         {
@@ -211,18 +232,20 @@ impl Drafting<'_> {
             delegator: delegator.as_ref().map(|role| role.as_str().to_owned()),
             file: text(base.bytes()),
         });
-        let drafts = self
-            .proposals
-            .iter()
-            .map(|proposal| DraftFile { role: proposal.role().as_str().to_owned(), file: proposal.text() });
+        let drafts = self.proposals.iter().map(|proposal| DraftFile {
+            role: proposal.role().as_str().to_owned(),
+            delegator: proposal.delegator().map(|role| role.as_str().to_owned()),
+            file: proposal.text(),
+        });
         Ok(Document {
-            tufsign: 1,
+            tufsign: FORMAT,
             id: proper_id(&self.proposals),
             opened: self.repository.now().to_rfc3339_opts(SecondsFormat::Secs, true),
             reason: opening.reason.clone(),
             roots: roots.iter().map(|root| text(root)).collect(),
             published: published.collect(),
             drafts: drafts.collect(),
+            edits: opening.edits.clone(),
             names: names(self.repository, &opening.keys),
         })
     }
@@ -235,11 +258,50 @@ fn holds(by: &RoleName, keys: &Keys, role: &RoleKeys, file: &Trusted<Targets>) -
     Ok(Authority::new(by, 0, keys, role).check(&envelope).is_met())
 }
 
-/// What this repository calls its keys. One whose public half is not here has no name.
+/// The roles that were edited, each after its delegator.
+fn below(tree: &Tree<'_>, role: &RoleName) -> Vec<RoleName> {
+    let mut rest: Vec<RoleName> =
+        tree.edited().into_iter().filter(|role| NamedBins::split(role).is_none()).collect();
+    let mut found = vec![role.clone()];
+    let mut next = 0;
+    while let Some(above) = found.get(next).cloned() {
+        let is_below = |role: &mut RoleName| tree.delegator(role) == Some(&above);
+        found.extend(rest.extract_if(.., is_below));
+        next += 1;
+    }
+    found
+}
+
+/// Which of them are drafted: the role itself, those whose keys are elsewhere, and who begins to delegate to those.
+fn elsewhere(repository: &Repository, tree: &Tree<'_>, role: &RoleName) -> BTreeSet<RoleName> {
+    let mut keyring = Keyring::new(repository);
+    let below = below(tree, role);
+    let mut drafted = BTreeSet::from([role.clone()]);
+    for role in &below {
+        let authority = tree.delegator(role).and_then(|by| tree.authority(by, role));
+        if authority.is_some_and(|authority| keyring.signers(role, &authority).is_err()) {
+            let mut above = Some(role);
+            while let Some(role) = above.filter(|role| below.contains(role)) {
+                drafted.insert(role.clone());
+                above = tree.delegator(role);
+            }
+        }
+    }
+    drafted
+}
+
+/// What this repository calls its keys, also those of which only the public half is in `keys/`.
 fn names(repository: &Repository, changes: &KeyChanges) -> BTreeMap<String, String> {
-    let configured = repository.config.roles.values().flat_map(|role| &role.keys);
-    let named = configured.filter_map(|uri| {
-        let key = keys::public(uri, repository.directory()).ok()?;
+    let config = &repository.config;
+    let listed = std::fs::read_dir(repository.directory().join("keys")).into_iter().flatten();
+    let public = listed.filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        name.ends_with(".pub.json").then(|| KeyUri::Public(std::path::Path::new("keys").join(name)))
+    });
+    let configured = config.roles.values().flat_map(|role| &role.keys);
+    let delegated = config.delegations.values().flat_map(|role| &role.keys);
+    let named = public.chain(configured.chain(delegated).cloned()).filter_map(|uri| {
+        let key = keys::public(&uri, repository.directory()).ok()?;
         Some((key.id().as_str().to_owned(), uri.name()))
     });
     let added = changes.add.iter().map(|(_, key)| (key.key.id().as_str().to_owned(), key.name.clone()));

@@ -1,4 +1,9 @@
-//! The check phrase: what signers read to each other so that all of them sign the same bytes.
+//! What an event is called, and the check phrase: what signers read to each other so that all of them sign the same bytes.
+
+use data_encoding::HEXLOWER;
+use ring::digest::{Context, SHA256};
+
+use super::proposal::Proposal;
 
 /// Sixteen consonants, four bits each.
 const CONSONANTS: [char; 16] =
@@ -29,6 +34,29 @@ pub(super) fn normalised(text: &str) -> String {
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// A digest of all payloads, each with its role.
+pub(super) fn digest(proposals: &[Proposal]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    context.update(b"tufsign 1\n");
+    for proposal in proposals {
+        let payload = HEXLOWER.encode(ring::digest::digest(&SHA256, proposal.payload().as_bytes()).as_ref());
+        let role = proposal.role().as_str();
+        context.update(format!("{} {role} {payload}\n", role.len()).as_bytes());
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
+
+/// What an event with these drafts is called: its first role and version, and the start of its digest.
+pub(super) fn proper_id(proposals: &[Proposal]) -> String {
+    let Some(first) = proposals.first() else { return String::new() };
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let role: String = first.role().as_str().chars().take(40).map(plain).collect();
+    let digest = HEXLOWER.encode(&digest(proposals));
+    format!("{role}-{}-{}", first.header().version, digest.get(..8).unwrap_or_default())
 }
 
 #[cfg(test)]

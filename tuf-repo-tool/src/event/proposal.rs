@@ -9,6 +9,7 @@ use tuf_core::{
 #[derive(Clone, Debug)]
 pub struct Proposal {
     role: RoleName,
+    delegator: Option<RoleName>,
     content: Content,
 }
 
@@ -20,27 +21,39 @@ enum Content {
 
 impl Proposal {
     pub(super) fn root(value: Root) -> Self {
-        Self { role: TopLevel::Root.role(), content: Content::Root(Draft::new(value)) }
+        Self { role: TopLevel::Root.role(), delegator: None, content: Content::Root(Draft::new(value)) }
     }
 
-    pub(super) fn targets(role: &RoleName, value: Targets) -> Self {
-        Self { role: role.clone(), content: Content::Targets(Draft::new(value)) }
+    /// `delegator`: who begins to delegate the role, if it is not published yet.
+    pub(super) fn targets(role: &RoleName, delegator: Option<RoleName>, value: Targets) -> Self {
+        Self { role: role.clone(), delegator, content: Content::Targets(Draft::new(value)) }
     }
 
     /// Reads a file. Its signatures are not checked.
-    pub(super) fn parse(role: &RoleName, text: &str, limits: &Limits) -> Result<Self, Error> {
+    pub(super) fn parse(
+        role: &RoleName,
+        delegator: Option<RoleName>,
+        text: &str,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
         let envelope = Envelope::parse(text.as_bytes(), limits)?;
         let content = match role.top_level() {
             Some(TopLevel::Root) => Content::Root(Draft::reopen(&envelope, limits)?),
             _ => Content::Targets(Draft::reopen(&envelope, limits)?),
         };
-        Ok(Self { role: role.clone(), content })
+        Ok(Self { role: role.clone(), delegator, content })
     }
 
     /// The role.
     #[must_use]
     pub const fn role(&self) -> &RoleName {
         &self.role
+    }
+
+    /// Who begins to delegate the role; `None` if it is published already, or top-level.
+    #[must_use]
+    pub const fn delegator(&self) -> Option<&RoleName> {
+        self.delegator.as_ref()
     }
 
     /// Version and expiry of the new file.
@@ -106,7 +119,9 @@ impl Proposal {
     pub(super) fn unsigned(&self) -> Self {
         match &self.content {
             Content::Root(draft) => Self::root(draft.value().clone()),
-            Content::Targets(draft) => Self::targets(&self.role, draft.value().clone()),
+            Content::Targets(draft) => {
+                Self::targets(&self.role, self.delegator.clone(), draft.value().clone())
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tuf_core::{Envelope, RoleName, TopLevel};
 
 use super::EventError;
-use super::bundle::{Bundle, PublishedFile, limits};
+use super::bundle::{Bundle, limits};
+use super::document::PublishedFile;
 use super::open::path_to;
 use super::proposal::Proposal;
 use super::store::published_roots;
@@ -94,7 +95,8 @@ fn base(published: &Published, bundle: &Bundle, proposal: &Proposal) -> Result<B
         Some(TopLevel::Root) => Some(bundle.chain().root().bytes()),
         _ => bundle.base(role).map(|base| base.targets.bytes()),
     };
-    if bytes.is_some() && bytes.as_ref() == before {
+    // A new role is published no more than it was.
+    if bytes.as_ref() == before && (bytes.is_some() || proposal.delegator().is_some()) {
         return Ok(Base::Current);
     }
     let signed = bytes.and_then(|bytes| Envelope::parse(bytes, &limits()).ok());

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
-use tuf_core::{Envelope, KeyId, Metadata, TopLevel};
+use tuf_core::{Draft, Envelope, KeyId, Metadata, Targets, TopLevel};
 
 use super::bundle::{Bundle, envelope, limits};
 use super::proposal::Proposal;
@@ -41,10 +41,10 @@ pub struct Review {
 pub struct DraftReview {
     /// The role.
     pub role: String,
-    /// The version that is published, and the one that replaces it.
-    pub versions: (u64, u64),
+    /// The version that is published, and the one that replaces it; a new role has none before.
+    pub versions: (Option<u64>, u64),
     /// When the published file expires, and when the new one does.
-    pub expires: (DateTime<Utc>, DateTime<Utc>),
+    pub expires: (Option<DateTime<Utc>>, DateTime<Utc>),
     /// What changes besides.
     pub changes: Vec<String>,
     /// Who must sign; each of these must be met.
@@ -82,13 +82,16 @@ impl Review {
             let file = envelope(proposal).map_err(failed)?;
             let who = bundle.signatories(proposal);
             let signatures = who.iter().map(|who| signatures(who, &file, &names));
-            let (version, expires, old) = published(bundle, proposal).map_err(failed)?;
             let new = proposal.header();
+            let old = published(bundle, proposal).map_err(failed)?;
+            let (version, expires) = old.as_ref().map(|(version, expires, _)| (*version, *expires)).unzip();
+            let empty = Draft::new(Targets::new(new.expires));
+            let before = old.as_ref().map_or_else(|| empty.payload(), |(_, _, file)| file.signed());
             drafts.push(DraftReview {
                 role: proposal.role().to_string(),
                 versions: (version, new.version),
                 expires: (expires, new.expires),
-                changes: diff::lines(old.signed(), proposal.payload(), &names),
+                changes: diff::lines(before, proposal.payload(), &names),
                 signatures: signatures.collect(),
             });
         }
@@ -121,17 +124,20 @@ impl Review {
     }
 }
 
-fn published(bundle: &Bundle, proposal: &Proposal) -> Result<(u64, DateTime<Utc>, Envelope), String> {
+/// The file that a proposal replaces.
+type Replaced = (u64, DateTime<Utc>, Envelope);
+
+fn published(bundle: &Bundle, proposal: &Proposal) -> Result<Option<Replaced>, String> {
     let role = proposal.role();
     let (header, bytes) = match role.top_level() {
         Some(TopLevel::Root) => (bundle.chain().root().header(), bundle.chain().root().bytes()),
         _ => {
-            let base = bundle.base(role).ok_or_else(|| format!("{role} is not published"))?;
+            let Some(base) = bundle.base(role) else { return Ok(None) };
             (base.targets.value().header(), base.targets.bytes())
         }
     };
     let old = Envelope::parse(std::sync::Arc::clone(bytes), &limits()).map_err(|error| error.to_string())?;
-    Ok((header.version, header.expires, old))
+    Ok(Some((header.version, header.expires, old)))
 }
 
 fn signatures(who: &Signatories<'_>, file: &Envelope, names: &diff::Names) -> SignatureReview {

@@ -84,7 +84,7 @@ impl<'a> Events<'a> {
         read(&self.existing(id)?)
     }
 
-    fn existing(&self, id: &str) -> Result<PathBuf, Error> {
+    pub(super) fn existing(&self, id: &str) -> Result<PathBuf, Error> {
         let missing = |note| EventError::Missing { id: id.to_owned(), note };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if id.is_empty() || !id.chars().all(plain) {
@@ -126,22 +126,11 @@ impl<'a> Events<'a> {
         Ok((ours, new))
     }
 
-    /// Gives an event up. Its bundle is kept in `state/events/aborted/`.
-    ///
-    /// # Errors
-    /// [`EventError::Missing`].
-    pub fn abort(&self, id: &str) -> Result<PathBuf, Error> {
-        let _lock = self.lock()?;
-        // A bundle that is damaged, or no longer verifies, is given up like any other.
-        self.existing(id)?;
-        self.end(id, "aborted")
-    }
-
     pub(super) fn finished(&self, id: &str) -> Result<PathBuf, Error> {
         self.end(id, "finished")
     }
 
-    fn end(&self, id: &str, end: &str) -> Result<PathBuf, Error> {
+    pub(super) fn end(&self, id: &str, end: &str) -> Result<PathBuf, Error> {
         let (from, to) = (self.path(id), self.directory.join(end).join(format!("{id}{SUFFIX}")));
         durable::write_private(&to, &read_bytes(&from)?)?;
         let mut batch = durable::WriteBatch::new(Access::Private);
@@ -159,7 +148,7 @@ pub fn read(path: &Path) -> Result<Bundle, Error> {
     Ok(Bundle::parse(path, &read_bytes(path)?)?)
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |error| Error::io("read", path, error);
     let mut bytes = Vec::new();
     // One byte more than is accepted: then it is too large.

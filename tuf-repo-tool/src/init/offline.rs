@@ -63,17 +63,21 @@ pub async fn init_offline(
         return Err(Error::TooFewKeys { role: RoleKind::Root.to_string(), threshold, keys });
     }
     // During the ceremony the keys are where they are made; the settings that stay name their public halves here.
-    let ceremony = Repository::new(directory, config(options, offline, &away))?;
-    let stays = config(options, offline, Path::new("keys"));
+    let made = |name: String| KeyUri::File(away.join(format!("{name}.pem")));
+    let kept = |name: String| KeyUri::Public(Path::new("keys").join(format!("{name}.pub.json")));
+    let ceremony = Repository::new(directory, config(options, offline, made))?;
+    let stays = config(options, offline, kept);
     place::check(&ceremony).await?;
     make_directories(&ceremony)?;
     durable::create_dirs(&away, Access::Private)?;
     let lock = ceremony.lock()?;
     for (role, stays) in ceremony.config.roles.values().zip(stays.roles.values()) {
         for (key, public) in role.keys.iter().zip(&stays.keys) {
-            let (Some(path), Some(public)) = (key.path(directory), public.path(directory)) else { continue };
+            let Some(path) = key.path(directory) else { continue };
             make_key(&path, &key.name(), options, passphrases)?;
-            copy_public(&path, &public)?;
+            if let KeyUri::Public(public) = public {
+                copy_public(&path, &directory.join(public))?;
+            }
         }
     }
     if ceremony.read_metadata("1.root.json")?.is_none() {
@@ -89,7 +93,7 @@ pub async fn init_offline(
     Repository::open(directory)
 }
 
-fn config(options: &InitOptions, offline: &OfflineKeys, away: &Path) -> Config {
+fn config(options: &InitOptions, offline: &OfflineKeys, key: impl Fn(String) -> KeyUri) -> Config {
     let mut roles = BTreeMap::new();
     for kind in RoleKind::ALL {
         let (count, threshold) = match kind {
@@ -100,7 +104,7 @@ fn config(options: &InitOptions, offline: &OfflineKeys, away: &Path) -> Config {
         let here = KeyUri::File(Path::new("keys").join(format!("{kind}.pem")));
         let mut role = RoleConfig::new(kind, here);
         if count > 0 {
-            role.keys = (1..=count).map(|n| KeyUri::File(away.join(format!("{kind}-{n}.pem")))).collect();
+            role.keys = (1..=count).map(|n| key(format!("{kind}-{n}"))).collect();
         }
         role.threshold = threshold;
         roles.insert(kind, role);
@@ -111,13 +115,10 @@ fn config(options: &InitOptions, offline: &OfflineKeys, away: &Path) -> Config {
 }
 
 /// Copies the public half of a key that is elsewhere to where the settings look for it.
-fn copy_public(from: &Path, to: &Path) -> Result<(), Error> {
-    if from == to {
-        return Ok(());
-    }
-    let (from, to) = (file::public_path(from), file::public_path(to));
+fn copy_public(key: &Path, to: &Path) -> Result<(), Error> {
+    let from = file::public_path(key);
     let bytes = std::fs::read(&from).map_err(|error| Error::io("read", &from, error))?;
-    Ok(durable::write_atomic(&to, &bytes)?)
+    Ok(durable::write_atomic(to, &bytes)?)
 }
 
 /// Where a path leads, through links, although its end may not be there yet.

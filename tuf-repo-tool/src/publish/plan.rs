@@ -8,7 +8,7 @@ use tuf_core::{RoleName, TopLevel};
 use super::pen::{Need, Pen};
 use super::transaction::{Staged, Transaction};
 use super::{Changes, Renewal};
-use crate::edit::{Keyring, NamedBins};
+use crate::edit::{Edit, Keyring, NamedBins, event_for};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
 
@@ -42,6 +42,8 @@ pub struct Plan {
     pub bytes: u64,
     /// The signatures needed, by role; hash bins with the same keys together.
     pub signatures: BTreeMap<String, Need>,
+    /// What to do before this can be published: the events to open for keys that are elsewhere.
+    pub next: Vec<String>,
     /// What clients will download of metadata.
     pub download: Download,
     /// Limits of clients that are exceeded.
@@ -125,8 +127,7 @@ pub fn plan(repository: &Repository, changes: &Changes) -> Result<Plan, Error> {
     let mut transaction = Transaction::new(repository, published, pen, &none);
     transaction.told = Some(Vec::new());
     let staged = transaction.sign_all(changes, Renewal::Online)?;
-    let mut plan =
-        Plan { edits: changes.edits().iter().map(crate::edit::Edit::describe).collect(), ..Plan::default() };
+    let mut plan = Plan { edits: changes.edits().iter().map(Edit::describe).collect(), ..Plan::default() };
     let Some(staged) = staged else { return Ok(plan) };
     let told = transaction.told.take().unwrap_or_default();
     for signed in &told {
@@ -158,6 +159,9 @@ pub fn plan(repository: &Repository, changes: &Changes) -> Result<Plan, Error> {
     plan.bytes = staged.summary.signed.iter().map(|(_, length)| length_of(*length)).sum();
     if let Pen::Measure(_, needs) = transaction.pen {
         plan.signatures = needs;
+        let short = plan.signatures.iter().filter(|(_, need)| !need.is_met());
+        let events: BTreeSet<String> = short.map(|(role, _)| event(changes.edits(), role)).collect();
+        plan.next = events.into_iter().collect();
     }
     let written = staged.files.iter().filter_map(|file| {
         let name = file.path.rsplit('/').next()?;
@@ -168,6 +172,14 @@ pub fn plan(repository: &Repository, changes: &Changes) -> Result<Plan, Error> {
     plan.download = sizes.download(&told.iter().map(|signed| &signed.visit.role).collect::<Vec<_>>());
     plan.limits = sizes.limits(&plan.roles);
     Ok(plan)
+}
+
+/// The command that opens the event by which a role is signed.
+fn event(edits: &[Edit], role: &str) -> String {
+    match RoleName::new(role).ok().and_then(|role| event_for(edits, &role)) {
+        Some(above) => format!("tuf-repo event open {above} --staged"),
+        None => format!("tuf-repo event open {role}"),
+    }
 }
 
 fn length_of(length: usize) -> u64 {

@@ -60,11 +60,7 @@ pub fn renew_root(
     let root = published.set().root();
     let left = root.header.expires - repository.now();
     if (role.expires.delta() - role.renew_after()..=role.expires.delta()).contains(&left) {
-        // A renewal that was killed may have left the copy behind.
-        let copy = repository.directory().join("root.json");
-        if std::fs::read(&copy).ok().as_deref() != Some(&**root.bytes()) {
-            durable::write_atomic(&copy, root.bytes())?;
-        }
+        copy_root(repository, published)?;
         return Ok(None);
     }
     let mut next = root.value().clone();
@@ -141,6 +137,15 @@ fn write(repository: &Repository, version: u64, bytes: &[u8]) -> Result<(), Erro
     let path = Repository::metadata_path(&format!("{version}.root.json"));
     repository.storage().create(&[NewFile { path, bytes: bytes.to_vec() }])?;
     write_copy(repository, bytes)
+}
+
+/// The published root as `root.json`: whoever published it may have been killed before.
+pub(crate) fn copy_root(repository: &Repository, published: &Published) -> Result<(), Error> {
+    let (root, copy) = (published.set().root().bytes(), repository.directory().join("root.json"));
+    match std::fs::read(&copy).ok().as_deref() == Some(&**root) {
+        true => Ok(()),
+        false => write_copy(repository, root),
+    }
 }
 
 /// The newest root beside the settings, to hand out.

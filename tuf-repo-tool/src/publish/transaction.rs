@@ -13,7 +13,7 @@ use super::pen::Pen;
 use super::root::stands;
 use super::{Changes, Listed, Renewal, SignedElsewhere, Summary};
 use crate::config::RoleKind;
-use crate::edit::{Edit, NamedBins, Tree, Visit};
+use crate::edit::{Edit, EditError, NamedBins, Tree, Visit, event_for};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
 use crate::storage::NewFile;
@@ -103,6 +103,7 @@ impl<'a> Transaction<'a> {
             by_role.entry(role).or_insert_with(|| (delegator, Vec::new()));
         }
         let due = self.due(&mut tree, changes, renewal)?;
+        let edits = changes.edits();
         for visit in &due {
             by_role.entry(visit.role.clone()).or_insert_with(|| (visit.delegator.clone(), Vec::new()));
         }
@@ -111,7 +112,8 @@ impl<'a> Transaction<'a> {
         for (role, (delegator, changes)) in by_role {
             let visit = Visit { role, delegator };
             let is_due = due.contains(&visit.role);
-            self.change_role(&mut tree, visit, changes, is_due, renewal)?;
+            let done = self.change_role(&mut tree, visit, changes, is_due, renewal);
+            done.map_err(|error| with_event(error, edits))?;
         }
         self.snapshot.meta.extend(std::mem::take(&mut self.entries));
         self.sign_snapshot(changes.elsewhere(), renewal, removes(changes))?;
@@ -398,6 +400,14 @@ impl<'a> Transaction<'a> {
             expiries: std::mem::take(&mut self.expiries),
         }))
     }
+}
+
+/// Says which event takes the edits that are signed elsewhere.
+fn with_event(mut error: Error, edits: &[Edit]) -> Error {
+    if let Error::Edit(EditError::SignedElsewhere { role, staged, .. }) = &mut error {
+        *staged = event_for(edits, role);
+    }
+    error
 }
 
 /// Whether a role goes, and with it those below it.

@@ -286,6 +286,25 @@ impl State {
         self.clear("delete from tuf_staged_edit where repository = $1 and position <= $2", mark).await
     }
 
+    /// Forgets the staged edits at these positions.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn unstage_edits(&self, positions: &[u64]) -> Result<(), StateError> {
+        let run = async {
+            let mut transaction = self.begin().await?;
+            for position in positions {
+                sqlx::query("delete from tuf_staged_edit where repository = $1 and position = $2")
+                    .bind(self.repository)
+                    .bind(i64::try_from(*position).unwrap_or(i64::MAX))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await
+        };
+        run.await.map_err(|error| self.failed(error))
+    }
+
     async fn clear(&self, delete: &'static str, mark: Mark) -> Result<(), StateError> {
         let cleared = sqlx::query(delete).bind(self.repository).bind(mark.0).execute(&self.pool).await;
         cleared.map(drop).map_err(|error| self.failed(error))

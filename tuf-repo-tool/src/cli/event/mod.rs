@@ -14,6 +14,7 @@ use tuf_repo_tool::keys::{self, KeyError, KeyUri, Passphrases, Signer};
 use tuf_repo_tool::publish::Options;
 use tuf_repo_tool::{Error, Period, PeriodError, Repository};
 
+use super::key::public_half;
 use super::publish::{document as outcome_document, text as outcome_text};
 use super::{Failure, Output};
 
@@ -61,8 +62,11 @@ pub(crate) enum Command {
 pub(crate) struct OpenArgs {
     /// The role whose file changes: root, targets, bins, or a delegated one
     role: RoleArgument,
-    /// Let a key sign for a role that this one names: a key URI, or a .pub.json file
-    #[arg(long, value_name = "ROLE=KEY", value_parser = pair)]
+    /// Make the staged edits of its delegations (`delegate add`, `delegate edit`, `delegate remove`)
+    #[arg(long, conflicts_with_all = ["add_key", "remove_key", "threshold"])]
+    staged: bool,
+    /// Let a key sign for a role that this one names: a key URI (pub:keys/NAME.pub.json), or the file of a public key
+    #[arg(long, value_name = "ROLE=URI", value_parser = pair)]
     add_key: Vec<(String, String)>,
     /// No longer let a key sign: the start of its ID
     #[arg(long, value_name = "ROLE=KEYID", value_parser = pair)]
@@ -123,33 +127,40 @@ fn threshold(text: &str) -> Result<(String, u32), String> {
 
 pub(crate) async fn run(command: Command, repo: &Path, output: &Output) -> Result<(), Failure> {
     match command {
-        Command::Open(args) => open(args, &Repository::open(repo)?, output),
+        Command::Open(args) => open(args, &Repository::open(repo)?, output).await,
         Command::Show { event, root } => show(&event, root.as_deref(), repo, output),
         Command::Sign(args) => sign(&args, output),
         Command::Import { files } => import(&files, &Repository::open(repo)?, output),
         Command::Status { id } => status(id.as_deref(), &Repository::open(repo)?, output),
         Command::List => status(None, &Repository::open(repo)?, output),
         Command::Abort { id } => {
-            let kept = Events::of(&Repository::open(repo)?).abort(&id)?;
-            let text = format!("event {id} is given up; its bundle is kept in {}", kept.display());
-            output.result(&serde_json::json!({"id": id, "aborted": true, "kept": kept}), &text);
+            let (kept, restaged) = event::abort(&Repository::open(repo)?, &id).await?;
+            let mut text = format!("event {id} is given up; its bundle is kept in {}", kept.display());
+            if restaged > 0 {
+                text.push_str(&format!("\n{restaged} edits of delegations are staged again"));
+            }
+            let document = serde_json::json!({"id": id, "aborted": true, "kept": kept, "restaged": restaged});
+            output.result(&document, &text);
             Ok(())
         }
         Command::Finish { id } => finish(id, &Repository::open(repo)?, output).await,
     }
 }
 
-fn open(args: OpenArgs, repository: &Repository, output: &Output) -> Result<(), Failure> {
+async fn open(args: OpenArgs, repository: &Repository, output: &Output) -> Result<(), Failure> {
     let mut keys = KeyChanges::default();
     for (role, key) in args.add_key {
-        keys.add.push((role, public(&key, repository)?));
+        keys.add.push((role, named_key(&key, repository)?));
     }
     keys.remove = args.remove_key;
     keys.thresholds = args.threshold;
     let mut opening = Opening::new(args.role.0, args.reason);
     opening.keys = keys;
     opening.expires = args.expires;
-    let bundle = event::open(repository, &opening)?;
+    let bundle = match args.staged {
+        true => event::open_staged(repository, opening).await?,
+        false => event::open(repository, &opening)?,
+    };
     let review = Review::of(&bundle).map_err(Error::from)?;
     let path = Events::of(repository).path(bundle.id());
     let text = format!(
@@ -161,21 +172,11 @@ fn open(args: OpenArgs, repository: &Repository, output: &Output) -> Result<(), 
     Ok(())
 }
 
-/// The public half of a key: a `.pub.json` file, or a key URI as `tuf-repo.toml` has it.
-fn public(text: &str, repository: &Repository) -> Result<NamedKey, Failure> {
-    let key = match text.strip_suffix(".pub.json").filter(|_| Path::new(text).exists()) {
-        // The file beside a private key that is elsewhere.
-        Some(path) => {
-            let path = PathBuf::from(format!("{path}.pem"));
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            NamedKey::new(name, keys::file::public(&path)?)
-        }
-        None => {
-            let uri: KeyUri = text.parse()?;
-            NamedKey::new(uri.name(), keys::public(&uri, repository.directory())?)
-        }
-    };
-    Ok(key)
+/// A key by its URI or by the file of its public half, with its name.
+fn named_key(text: &str, repository: &Repository) -> Result<NamedKey, Failure> {
+    let key = public_half(text, repository.directory())?;
+    let uri = if KeyUri::is_uri(text) { text.parse()? } else { KeyUri::Public(text.into()) };
+    Ok(NamedKey::new(uri.name(), key))
 }
 
 fn show(event: &str, root: Option<&Path>, repo: &Path, output: &Output) -> Result<(), Failure> {

@@ -29,11 +29,19 @@ pub(super) fn text(review: &Review, unanchored: bool) -> String {
 fn draft_lines(draft: &DraftReview) -> Vec<String> {
     let (old, new) = draft.versions;
     let (expired, expires) = draft.expires;
-    let mut lines = vec![
-        format!("{} {old} → {new}", draft.role),
-        format!("    expires {} → {}", time(expired), time(expires)),
-    ];
-    if new > old + 1 {
+    let mut lines = match (old, expired) {
+        (Some(old), Some(expired)) => vec![
+            format!("{} {old} → {new}", draft.role),
+            format!("    expires {} → {}", time(expired), time(expires)),
+        ],
+        _ => vec![
+            format!("{} {new}, the first file of a new role", draft.role),
+            format!("    expires {}", time(expires)),
+        ],
+    };
+    if let Some(old) = old
+        && new > old + 1
+    {
         lines.push(format!("    skips {} versions that a publisher left unused", new - old - 1));
     }
     lines.extend(draft.changes.iter().map(|change| format!("    {change}")));

@@ -141,10 +141,14 @@ impl Drafting<'_> {
     }
 
     fn targets(&mut self, role: &RoleName, opening: &Opening) -> Result<(), Error> {
-        if path_to(self.published, role)?.is_none() {
-            return Err(EventError::Draft(format!("no published role delegates {role}")).into());
-        }
+        let path = path_to(self.published, role)?;
+        let path = path.ok_or_else(|| EventError::Draft(format!("no published role delegates {role}")))?;
         let mut tree = Tree::new(self.published);
+        // Also a hash bin, which is in the tree only if it was asked for.
+        if let Some((Some(by), _)) = path.last() {
+            tree.find(by)?;
+            tree.load(role, Some(by))?;
+        }
         for edit in &opening.edits {
             tree.edit(edit, self.repository.now())?;
         }

@@ -1,12 +1,14 @@
 //! The ceremony of `docs/ceremony.md`, as it is written there, and what python-tuf makes of the root that follows.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use super::Ceremony;
 use crate::interop::peer::{Peer, Sums};
 use crate::support::hostile::Server;
-use crate::support::{Run, Sandbox, TUF_REPO};
+use crate::support::softhsm::{MODULE, PIN, SoftHsm};
+use crate::support::ssh_agent::SshAgent;
+use crate::support::{Run, Sandbox, TUF_REPO, write};
 
 /// The blocks of commands in a page: the machine, and the script.
 fn blocks(page: &str) -> Vec<(String, String)> {
@@ -18,6 +20,11 @@ fn blocks(page: &str) -> Vec<(String, String)> {
     found
 }
 
+fn with(mut command: Command, name: &str, value: &str) -> Command {
+    command.env(name, value);
+    command
+}
+
 #[test]
 fn the_documented_ceremony_is_what_happens() {
     let sandbox = Sandbox::new();
@@ -27,50 +34,87 @@ fn the_documented_ceremony_is_what_happens() {
     let tools = Path::new(TUF_REPO).parent().unwrap();
     let search = format!("{}:{}", tools.display(), tuf_client::env::var("PATH").unwrap());
     let stick = sandbox.path("stick");
-    // Each knows the passphrase of their own key only.
-    let passphrases = BTreeMap::from([
-        ("alice", ("TUF_PASSPHRASE_ROOT_1", "one")),
-        ("bob", ("TUF_PASSPHRASE_ROOT_2", "two")),
-        ("carol", ("TUF_PASSPHRASE_ROOT_3", "three")),
-    ]);
-    for name in ["stick", "repository", "alice", "bob", "carol"] {
+    let (token, agent) = (SoftHsm::new(&sandbox, &["bob"]), SshAgent::start(&sandbox));
+    agent.add(&sandbox, "carol", &["ed25519"]);
+    for name in ["stick", "repository", "alice", "bob", "carol", "dave"] {
         std::fs::create_dir(sandbox.path(name)).unwrap();
     }
-    let mut repository = vec![("TUF_PASSPHRASE", "for the safe and the daily keys")];
-    repository.extend(passphrases.values());
+    let mirror = sandbox.path("repository/mirror");
+    let mut server = None;
     for (machine, script) in blocks {
+        // Each has their own directory, and knows the passphrase of their own key only.
         let mut command = sandbox.command("bash");
         command.args(["-euo", "pipefail", "-c", &script]).current_dir(sandbox.path(&machine));
         command.env("PATH", &search).env("STICK", &stick);
+        let mut command = match &*machine {
+            "repository" => with(command, "TUF_PASSPHRASE", "for the safe and the daily keys"),
+            "alice" => with(command, "TUF_PASSPHRASE_ALICE", "one"),
+            "bob" => {
+                let command = with(command, "TUF_PKCS11_MODULE", MODULE);
+                token.command(with(command, "TUF_PASSPHRASE_BOB", PIN))
+            }
+            "carol" => agent.command(command),
+            "dave" => with(command, "TUF_PASSPHRASE_DAVE", "four"),
+            _ => panic!("who is {machine}?"),
+        };
         if script.contains("$PHRASE") {
-            let events = sandbox.path("repository/mirror/state/events");
-            let bundle = sandbox.tree(&events).into_iter().find(|file| file.ends_with(".tufsign")).unwrap();
+            let events = mirror.join("state/events");
+            let pending = |file: &String| file.ends_with(".tufsign") && !file.contains('/');
+            let bundle = sandbox.tree(&events).into_iter().find(pending).unwrap();
             let mut show = sandbox.command(TUF_REPO);
             show.args(["--json", "event", "show"]).arg(events.join(bundle));
             command.env("PHRASE", Run::of(&mut show).ok().json()["phrase"].as_str().unwrap());
         }
-        let known = if machine == "repository" { &repository[..] } else { &[passphrases[&*machine]] };
-        command.envs(known.iter().copied());
         Run::of(&mut command).ok();
+        // From the root that was handed out on, python-tuf and our client follow whatever is published.
+        let anchor = stick.join("root-of-the-ceremony.json");
+        if machine == "repository" && anchor.exists() {
+            write(&sandbox.path("anchor.json"), std::fs::read(anchor).unwrap());
+            let server = server.get_or_insert_with(|| Server::new(&mirror.join("public")));
+            Peer::PythonTuf.read(&sandbox, "python", &server.url(), &Sums::new()).ok();
+            sandbox.tuf_client(&["--url", &server.url(), "refresh"]).ok();
+        }
     }
 
     // Nothing that signs for root was ever beside the repository's keys but the public halves.
-    let mirror = sandbox.path("repository/mirror");
     let private: Vec<String> =
         sandbox.tree(&mirror.join("keys")).into_iter().filter(|file| file.ends_with(".pem")).collect();
-    assert_eq!(private, ["bin-n.pem", "snapshot.pem", "timestamp.pem"]);
-    // A client that knows the first root gets the last one, and targets and bins that were signed elsewhere.
+    assert_eq!(private, ["acme.pem", "bin-n.pem", "snapshot.pem", "timestamp.pem"]);
+    for (holder, files) in [
+        ("alice", &["alice.pem", "alice.pub.json"][..]),
+        ("bob", &["bob.pub.json", "root-of-the-ceremony.json"]),
+        ("carol", &["carol.pub.json", "root-of-the-ceremony.json"]),
+        ("dave", &["dave.pem", "dave.pub.json"]),
+    ] {
+        assert_eq!(sandbox.tree(&sandbox.path(holder)), files);
+    }
+    // Only those who stay signed the last root, each with their own kind of key.
+    let root: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(mirror.join("root.json")).unwrap()).unwrap();
+    let mut schemes: Vec<&str> = root["signatures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|signature| {
+            let key = &root["signed"]["keys"][signature["keyid"].as_str().unwrap()];
+            key["scheme"].as_str().unwrap()
+        })
+        .collect();
+    schemes.sort_unstable();
+    assert_eq!(schemes, ["ecdsa-sha2-nistp256", "ed25519"]);
+    // A client that knows the root of the ceremony gets the last one, and what was signed elsewhere.
+    assert!(mirror.join("public/metadata/1.acme.json").exists());
     let url = format!("file://{}/", mirror.join("public").display());
     let mut client = sandbox.command(crate::support::tuf_client());
-    client.arg("--root").arg(sandbox.path("alice/root-of-the-ceremony.json"));
+    client.arg("--root").arg(sandbox.path("bob/root-of-the-ceremony.json"));
     client.arg("--store").arg(sandbox.path("store")).args(["--json", "--url", &url, "refresh"]);
     let state = Run::of(&mut client).ok().json();
-    assert_eq!(state["roles"]["root"]["version"], 2, "{state}");
-    assert_eq!(state["roles"]["targets"]["version"], 2, "{state}");
+    assert_eq!(state["roles"]["root"]["version"], 3, "{state}");
+    assert_eq!(state["roles"]["targets"]["version"], 3, "{state}");
     assert!(mirror.join("public/metadata/2.bins.json").exists());
     assert_eq!(
         std::fs::read(mirror.join("root.json")).unwrap(),
-        std::fs::read(mirror.join("public/metadata/2.root.json")).unwrap()
+        std::fs::read(mirror.join("public/metadata/3.root.json")).unwrap()
     );
 }
 

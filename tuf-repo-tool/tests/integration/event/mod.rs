@@ -1,6 +1,7 @@
 //! Threshold signing: `tuf-repo event` on a repository whose keys of root, targets and bins are elsewhere.
 
 mod ceremony;
+mod delegations;
 mod hostile;
 mod pending;
 mod rotation;

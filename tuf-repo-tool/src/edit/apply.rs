@@ -110,7 +110,7 @@ pub(super) fn new_role(edit: &AddDelegation, empty: &Targets) -> (Targets, Optio
     (value, Some(bins))
 }
 
-fn scope(scope: &EditScope) -> Scope {
+pub(super) fn scope(scope: &EditScope) -> Scope {
     match scope {
         EditScope::Paths(patterns) => Scope::Paths(patterns.clone().into()),
         EditScope::PathHashPrefixes(prefixes) => Scope::PathHashPrefixes(prefixes.clone().into()),

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use tuf_core::trust::Trusted;
-use tuf_core::{Delegated, Delegation, Delegations, RoleName, TargetPath, Targets, TopLevel};
+use tuf_core::{Delegated, Delegation, Delegations, Key, RoleName, TargetPath, Targets, TopLevel};
 
-use super::{Edit, EditDelegation, EditError, NamedBins, apply, apply::new_role};
+use super::apply::{new_role, scope};
+use super::{Edit, EditDelegation, EditError, NamedBins, apply};
 use crate::error::Error;
 use crate::publish::Listed;
 use crate::repository::Published;
@@ -345,6 +346,32 @@ impl<'a> Tree<'a> {
             Edit::RemoveDelegation { .. } => self.forget(role),
         }
         Ok(())
+    }
+
+    /// As [`Tree::edit`], but for an edit that is made already: a publisher may have died before it could forget it.
+    pub(crate) fn make(&mut self, edit: &Edit, now: DateTime<Utc>) -> Result<(), Error> {
+        match self.edit(edit, now) {
+            Err(Error::Edit(EditError::Delegated { .. })) if self.is_made(edit) => Ok(()),
+            Err(Error::Edit(EditError::NotDelegated { .. }))
+                if matches!(edit, Edit::RemoveDelegation { .. }) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the role that an edit adds is delegated to on just these terms.
+    fn is_made(&self, edit: &Edit) -> bool {
+        let Edit::AddDelegation(add) = edit else { return false };
+        let found = self.delegation(&add.delegator, &add.role).zip(self.authority(&add.delegator, &add.role));
+        found.is_some_and(|(delegation, listed)| {
+            let listed: BTreeSet<_> = listed.keys.values().filter_map(Key::public).collect();
+            delegation.scope == scope(&add.scope)
+                && delegation.terminating == add.terminating
+                && delegation.keys.threshold() == add.threshold
+                && listed == add.keys.iter().filter_map(Key::public).collect()
+        })
     }
 
     /// Puts the file of a role in place that was signed elsewhere. Roles below it that get other keys must be signed

@@ -58,13 +58,13 @@ pub enum EventError {
     #[error("nothing was signed: {0}")]
     NotConfirmed(&'static str),
     /// What the event is based on is no longer what is published.
-    #[error("event {id} is outdated: it changes {role} {based_on}, and {role} {published} is published")]
+    #[error("event {id} is outdated: it changes {role}{}, and {role} {published} is published", version(*based_on))]
     Outdated {
         /// The event.
         id: String,
         /// The role.
         role: String,
-        /// The version that was to be changed.
+        /// The version that was to be changed; 0: the role was to be new.
         based_on: u64,
         /// The version that is published now.
         published: u64,
@@ -88,6 +88,10 @@ pub enum EventError {
     /// The root that the signer knows is not in the bundle's chain.
     #[error("the bundle does not start from the root you know: {0}")]
     Pin(String),
+}
+
+fn version(based_on: u64) -> String {
+    if based_on == 0 { ", which was not published".to_owned() } else { format!(" {based_on}") }
 }
 
 impl EventError {

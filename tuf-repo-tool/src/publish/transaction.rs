@@ -94,7 +94,7 @@ impl<'a> Transaction<'a> {
             Some(published) => Tree::new(published),
         };
         for edit in changes.edits() {
-            tree.edit(edit, self.now)?;
+            tree.make(edit, self.now)?;
         }
         self.take_signed(&mut tree, changes.elsewhere())?;
         let mut by_role = route(&mut tree, changes)?;

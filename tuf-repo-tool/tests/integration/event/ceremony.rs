@@ -107,7 +107,7 @@ fn the_documented_ceremony_is_what_happens() {
     let url = format!("file://{}/", mirror.join("public").display());
     let mut client = sandbox.command(crate::support::tuf_client());
     client.arg("--root").arg(sandbox.path("bob/root-of-the-ceremony.json"));
-    client.arg("--store").arg(sandbox.path("store")).args(["--json", "--url", &url, "refresh"]);
+    client.arg("--store").arg(sandbox.path("store-of-bob")).args(["--json", "--url", &url, "refresh"]);
     let state = Run::of(&mut client).ok().json();
     assert_eq!(state["roles"]["root"]["version"], 3, "{state}");
     assert_eq!(state["roles"]["targets"]["version"], 3, "{state}");

@@ -4,7 +4,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::Ceremony;
-use crate::support::Sandbox;
+use crate::publish_crash::sweep;
+use crate::support::{Sandbox, write};
 
 fn move_away(sandbox: &Sandbox, from: &str, to: &str) {
     let moved = sandbox.command("mv").arg(sandbox.path(from)).arg(sandbox.path(to)).status().unwrap();
@@ -30,6 +31,15 @@ fn offline_keys_are_never_below_the_repository() {
     let offline = ["--preset", "offline-root", "--offline-keys", &away];
     sandbox.init(&["--preset", "offline-root"]).code(2).says("--offline-keys");
     sandbox.init(&[&offline[..], &["--root-threshold", "4"]].concat()).code(1).says("root needs 4 keys");
+    sandbox.init(&["--offline-keys", &away]).code(2).says("--preset offline-root");
+    sandbox.init(&["--preset", "plain", "--offline-keys", &away]).code(2).says("--preset offline-root");
+    // The settings that stay name the public halves, and nothing that is not here.
+    sandbox.init(&offline).ok();
+    let settings = std::fs::read_to_string(sandbox.repo().join("tuf-repo.toml")).unwrap();
+    for name in ["root-1", "root-2", "root-3", "targets-1", "targets-2", "bins-1", "bins-2"] {
+        assert!(settings.contains(&format!("\"pub:keys/{name}.pub.json\"")), "{name} in {settings}");
+    }
+    assert_eq!(settings.matches("file:").count(), 3, "{settings}");
 }
 
 #[test]
@@ -171,13 +181,51 @@ fn what_a_killed_finish_left_is_used_as_it_is() {
     let mut file: serde_json::Value = serde_json::from_str(file).unwrap();
     file["signatures"].as_array_mut().unwrap().reverse();
     let left = ceremony.sandbox.public("metadata/2.targets.json");
-    crate::support::write(&left, file.to_string());
+    write(&left, file.to_string());
     ceremony.event(&["finish", &id]).ok();
     ceremony.sandbox.verify();
     assert_eq!(std::fs::read_to_string(left).unwrap(), file.to_string());
     // One that is another draft keeps its version to itself.
-    crate::support::write(&ceremony.sandbox.public("metadata/3.targets.json"), "{}");
+    write(&ceremony.sandbox.public("metadata/3.targets.json"), "{}");
     let id = ceremony.open(&["targets"]);
     assert!(id.starts_with("targets-4-"), "{id}");
     ceremony.carry_out(&id, &["targets-1", "targets-2"]);
+}
+
+#[test]
+fn a_finish_that_is_hit_at_any_system_call_leaves_the_old_state_or_the_new_one() {
+    let ceremony = Ceremony::new();
+    // A publish with dual signatures, then the root.
+    let add = ceremony.new_key("targets", "targets-3");
+    let id = ceremony.open(&[
+        "root",
+        "--add-key",
+        &add,
+        "--remove-key",
+        &format!("targets={}", ceremony.keyid("targets-1")),
+    ]);
+    ceremony
+        .sign(&ceremony.bundle(&id), &["root-1", "root-2", "targets-1", "targets-2", "targets-3"])
+        .ok()
+        .says("complete");
+    let files = ["2.root.json", "2.targets.json", "2.snapshot.json"];
+    let (points, hits) = sweep(&ceremony.sandbox, &["event", "finish", &id], &files);
+    println!("event finish: {points} points; hit at {hits}");
+}
+
+#[test]
+fn a_root_that_was_published_by_a_finish_that_was_killed_is_copied_by_the_next() {
+    let ceremony = Ceremony::new();
+    let id = ceremony.open(&["root"]);
+    ceremony.sign(&ceremony.bundle(&id), &["root-1", "root-2"]).ok();
+    let (copy, bundle) = (ceremony.sandbox.repo().join("root.json"), ceremony.bundle(&id));
+    let (before, pending) = (std::fs::read(&copy).unwrap(), std::fs::read(&bundle).unwrap());
+    ceremony.event(&["finish", &id]).ok();
+    let published = std::fs::read(ceremony.sandbox.public("metadata/2.root.json")).unwrap();
+    for next in [&["event", "finish", &id][..], &["renew"]] {
+        write(&copy, &before);
+        write(&bundle, &pending);
+        ceremony.sandbox.tuf_repo(next).ok();
+        assert!(std::fs::read(&copy).unwrap() == published, "{next:?}");
+    }
 }

@@ -185,10 +185,11 @@ async fn add(
     }
     let staged = staged_edits(state).await?;
     let edit = Edit::AddDelegation(new);
-    let checked = stage(repository, &staged, &edit)?;
+    // They also say which of the keys are here.
     for (section, uris, expires) in sections {
         repository.config.delegations.insert(section, DelegationConfig::new(uris, expires));
     }
+    let checked = stage(repository, &staged, &edit)?;
     repository.config.save(repository.directory())?;
     staged_one(state, &edit, &checked, output).await
 }
@@ -216,9 +217,12 @@ async fn edit(
         change.scope = Some(scope.scope());
     }
     let edit = Edit::EditDelegation(change);
-    let checked = stage(repository, &staged, &edit)?;
-    if !uris.is_empty() {
+    let other_keys = !uris.is_empty();
+    if other_keys {
         repository.config.set_keys(&args.role, uris);
+    }
+    let checked = stage(repository, &staged, &edit)?;
+    if other_keys {
         repository.config.save(repository.directory())?;
     }
     staged_one(state, &edit, &checked, output).await

@@ -122,6 +122,12 @@ pub enum EditError {
         /// How many distinct keys there are.
         keys: usize,
     },
+    /// An event goes on from what is published.
+    #[error("role {role} is to be signed with keys that are elsewhere, and nothing is published yet")]
+    Unpublished {
+        /// The role.
+        role: RoleName,
+    },
 }
 
 impl EditError {
@@ -163,6 +169,7 @@ impl EditError {
                 }
                 _ => format!("`tuf-repo event open {role}` makes a file that the holders of the other keys can sign"),
             },
+            Self::Unpublished { .. } => "`tuf-repo publish` first, then stage this".to_owned(),
             Self::Threshold { .. } => "name more keys with --key, or ask for fewer signatures".to_owned(),
         })
     }

@@ -39,6 +39,9 @@ pub fn stage(repository: &Repository, staged: &[Edit], edit: &Edit) -> Result<Ch
     tree.edit(edit, repository.now())?;
     let here = delegator_here
         && (!tree.is_loaded(edit.role()) || signed_here(repository, published.as_ref(), &tree, edit.role()));
+    if !here && published.is_none() {
+        return Err(EditError::Unpublished { role: edit.role().clone() }.into());
+    }
     let all = [staged, std::slice::from_ref(edit)].concat();
     let next = match event_for(&all, delegator).filter(|_| !here) {
         Some(role) => format!("tuf-repo event open {role} --staged"),

@@ -12,7 +12,8 @@ use crate::edit::forget_edits;
 use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::publish::{
-    Changes, Options, Outcome, Renewal, SignedElsewhere, copy_root, publish, publish_next_root, stands_under,
+    Changes, Options, Outcome, Renewal, SignedElsewhere, publish, publish_next_root, settle_root,
+    stands_under,
 };
 use crate::repository::{Lock, Repository};
 
@@ -73,7 +74,7 @@ pub async fn finish(
         version = Some(root.header().version);
     }
     if done.iter().any(|role| role.top_level() == Some(TopLevel::Root)) {
-        copy_root(repository, &published)?;
+        settle_root(repository, &published, lock)?;
     }
     events.finished(id)?;
     Ok(Finished { id: id.to_owned(), root: version, outcome })

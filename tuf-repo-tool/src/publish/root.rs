@@ -9,7 +9,8 @@ use tuf_core::{
 };
 
 use super::commit::{Commit, Visible, commit};
-use super::{Changes, Check, Listed, Options, Summary, journal};
+use super::journal::{self, Journal};
+use super::{Changes, Check, Listed, Options, Summary};
 use crate::config::RoleKind;
 use crate::error::Error;
 use crate::keys::Passphrases;
@@ -139,8 +140,14 @@ fn write(repository: &Repository, version: u64, bytes: &[u8]) -> Result<(), Erro
     write_copy(repository, bytes)
 }
 
+/// Ends what a publisher began that was killed after its root appeared.
+pub(crate) fn settle_root(repository: &Repository, published: &Published, _lock: &Lock) -> Result<(), Error> {
+    copy_root(repository, published)?;
+    Journal::of(repository).close()
+}
+
 /// The published root as `root.json`: whoever published it may have been killed before.
-pub(crate) fn copy_root(repository: &Repository, published: &Published) -> Result<(), Error> {
+fn copy_root(repository: &Repository, published: &Published) -> Result<(), Error> {
     let (root, copy) = (published.set().root().bytes(), repository.directory().join("root.json"));
     match std::fs::read(&copy).ok().as_deref() == Some(&**root) {
         true => Ok(()),

@@ -227,3 +227,30 @@ fn edits_of_an_event_that_is_given_up_are_staged_again() {
     ceremony.carry_out(&id, &["targets-1", "targets-2", "acme"]);
     assert_eq!(ceremony.published("1.acme.json").1, 1);
 }
+
+#[test]
+fn an_event_on_delegations_needs_something_published() {
+    let sandbox = crate::support::Sandbox::new();
+    sandbox.init(&["--bins", "2"]).ok();
+    std::fs::create_dir(sandbox.path("away")).unwrap();
+    let ceremony = Ceremony { sandbox };
+    let acme = ceremony.holder("acme");
+    let add = format!("add acme --paths acme/* --key {acme}");
+    ceremony.delegate(&add).code(4).says("nothing is published yet").says("tuf-repo publish");
+    ceremony.sandbox.tuf_repo(&["publish"]).ok();
+    let next = |line: &str| ceremony.delegate(line).ok().stdout;
+    ceremony.sandbox.tuf_repo(&["key", "generate", "own", "--no-passphrase"]).ok();
+    let own = next("add own --paths own/* --key file:keys/own.pem");
+    assert!(own.contains("`tuf-repo publish` makes it so"), "{own}");
+    assert!(next(&format!("edit own --key {acme}")).contains(OPEN));
+    assert!(next("edit own --key file:keys/own.pem").contains("`tuf-repo publish`"));
+    ceremony.delegate("reset").ok();
+    ceremony.delegate(&add).ok().says(OPEN);
+    // The keys of targets are here, and sign like any others.
+    let id = ceremony.open(&["targets", "--staged"]);
+    let (bundle, here) =
+        (ceremony.bundle(&id).display().to_string(), ceremony.sandbox.repo().join("keys/targets.pem"));
+    ceremony.event(&["sign", &bundle, "--yes", "--key", &format!("file:{}", here.display())]).ok();
+    ceremony.carry_out(&id, &["acme"]);
+    assert_eq!(ceremony.published("1.acme.json").1, 1);
+}

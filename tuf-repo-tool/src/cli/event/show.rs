@@ -46,7 +46,9 @@ fn draft_lines(draft: &DraftReview) -> Vec<String> {
     }
     lines.extend(draft.changes.iter().map(|change| format!("    {change}")));
     if draft.changes.is_empty() {
-        lines.push("    nothing else changes".to_owned());
+        let nothing =
+            if old.is_some() { "nothing else changes" } else { "it lists no target and delegates nothing" };
+        lines.push(format!("    {nothing}"));
     }
     for who in &draft.signatures {
         let verdict = if who.met { "met" } else { "not met" };

@@ -1,6 +1,6 @@
 //! Publishing a finished event.
 
-use tuf_core::{Envelope, Limits, RoleName, TopLevel};
+use tuf_core::{Envelope, Limits, RoleName};
 
 use super::bundle::Bundle;
 use super::proposal::Proposal;
@@ -12,8 +12,7 @@ use crate::edit::forget_edits;
 use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::publish::{
-    Changes, Options, Outcome, Renewal, SignedElsewhere, publish, publish_next_root, settle_root,
-    stands_under,
+    Changes, Options, Outcome, Renewal, SignedElsewhere, publish, publish_next_root, settle, stands_under,
 };
 use crate::repository::{Lock, Repository};
 
@@ -51,6 +50,9 @@ pub async fn finish(
     if !missing.is_empty() {
         return Err(EventError::Incomplete { id: id.to_owned(), missing }.into());
     }
+    if !done.is_empty() {
+        settle(repository, &published, lock)?;
+    }
     let root = bundle.proposals().iter().find(|proposal| proposal.as_root().is_some());
     let root = root.filter(|root| !done.contains(root.role()));
     let signed = elsewhere(repository, &bundle, &done, root)?;
@@ -72,9 +74,6 @@ pub async fn finish(
     if let Some(root) = root {
         publish_next_root(repository, lock, root.text().as_bytes(), options).await?;
         version = Some(root.header().version);
-    }
-    if done.iter().any(|role| role.top_level() == Some(TopLevel::Root)) {
-        settle_root(repository, &published, lock)?;
     }
     events.finished(id)?;
     Ok(Finished { id: id.to_owned(), root: version, outcome })

@@ -56,7 +56,7 @@ pub use pen::{Need, NeedKey};
 pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};
 pub use read_back::read_back;
 pub use root::{publish_first_root, renew_root};
-pub(crate) use root::{publish_next_root, settle_root, stands_under};
+pub(crate) use root::{publish_next_root, settle, stands_under};
 
 /// The one file that is replaced.
 const TIMESTAMP: &str = "metadata/timestamp.json";

@@ -140,8 +140,8 @@ fn write(repository: &Repository, version: u64, bytes: &[u8]) -> Result<(), Erro
     write_copy(repository, bytes)
 }
 
-/// Ends what a publisher began that was killed after its root appeared.
-pub(crate) fn settle_root(repository: &Repository, published: &Published, _lock: &Lock) -> Result<(), Error> {
+/// Ends what a publisher began that was killed after clients could see it.
+pub(crate) fn settle(repository: &Repository, published: &Published, _lock: &Lock) -> Result<(), Error> {
     copy_root(repository, published)?;
     Journal::of(repository).close()
 }

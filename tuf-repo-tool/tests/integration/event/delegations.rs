@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Ceremony;
 use crate::interop::peer::{Peer, Sums, sums};
+use crate::publish_crash::sweep;
 use crate::support::hostile::Server;
 use crate::support::write;
 
@@ -253,4 +254,19 @@ fn an_event_on_delegations_needs_something_published() {
     ceremony.event(&["sign", &bundle, "--yes", "--key", &format!("file:{}", here.display())]).ok();
     ceremony.carry_out(&id, &["acme"]);
     assert_eq!(ceremony.published("1.acme.json").1, 1);
+}
+
+#[test]
+fn delegations_that_are_finished_are_made_once_wherever_that_was_killed() {
+    let ceremony = Ceremony::new();
+    let acme = ceremony.holder("acme");
+    ceremony.sandbox.tuf_repo(&["key", "generate", "own", "--no-passphrase"]).ok();
+    ceremony.delegate(&format!("add acme --paths acme/* --key {acme}")).ok();
+    ceremony.delegate("add own --paths own/* --key file:keys/own.pem").ok();
+    let id = ceremony.open(&["targets", "--staged"]);
+    ceremony.sign(&ceremony.bundle(&id), &["targets-1", "targets-2", "acme"]).ok().says("complete");
+    let files = ["2.targets.json", "1.acme.json", "1.own.json", "2.snapshot.json"];
+    let (points, hits) = sweep(&ceremony.sandbox, &["event", "finish", &id], &files);
+    println!("event finish with delegations: {points} points; hit at {hits}");
+    ceremony.sandbox.tuf_repo(&["plan"]).ok().says("nothing to publish");
 }

@@ -65,9 +65,10 @@ impl Dialect {
     /// What each connection is told first.
     pub(super) const fn prepare(self) -> Option<&'static str> {
         match self {
-            // Readers go on while a writer writes; 64 MiB of pages bound the memory of a bulk load.
+            // Readers go on while a writer writes; 64 MiB of pages bound the memory of a bulk load, in which SQLite would
+            // else write each page that a statement may have to undo into a file.
             Self::Sqlite => Some(
-                "pragma busy_timeout = 30000; pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -65536",
+                "pragma busy_timeout = 30000; pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -65536; pragma temp_store = memory",
             ),
             Self::Postgres => None,
         }

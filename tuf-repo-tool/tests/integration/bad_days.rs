@@ -224,8 +224,13 @@ fn a_full_disk_leaves_what_is_published() {
         mount -t tmpfs -o size=2m tmpfs "$REPO" || exit 99
         repo() { "$TUF_REPO_BIN" --repo "$REPO" "$@"; }
         run() { name=$1; shift; "$@" > "$OUT/$name" 2>&1; echo "$name=$?"; }
+        # What SQLite would give back of its log when it opens its file is not there to be used.
+        settle() {
+            python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute("pragma wal_checkpoint(truncate)")' \
+                "$REPO/state/state.db"
+        }
         fill() {
-            rm -f "$REPO/filler"; dd if=/dev/zero of="$REPO/filler" bs=1k 2> "$OUT/dd"
+            rm -f "$REPO/filler"; settle; dd if=/dev/zero of="$REPO/filler" bs=1k 2> "$OUT/dd"
             if [ "$1" != 0 ]; then truncate -s "-$1K" "$REPO/filler"; fi
         }
         client() { "$TUF_CLIENT_BIN" --root "$REPO/root.json" --store "$OUT/store" "$@"; }
@@ -274,18 +279,12 @@ fn a_full_disk_leaves_what_is_published() {
         "this test needs a small file system: `unshare -rm` and `mount -t tmpfs` must be allowed: {run:#?}"
     );
     let said = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
-    let mut refused = 0;
     for line in run.stdout.lines() {
         let (name, code) = line.split_once('=').unwrap();
         let text = if out.join(name).exists() { said(name) } else { String::new() };
         let context = format!("{line}\n{text}\n{}", run.stdout);
         assert!(!text.contains("panicked"), "{context}");
         if name.starts_with("full-") && !name.ends_with("-refresh") && !name.ends_with("-audit") {
-            // What SQLite gives back when it opens its file may be enough for a small publish.
-            if name.starts_with("full-publish-") && code == "0" {
-                continue;
-            }
-            refused += usize::from(name.starts_with("full-publish-"));
             assert_eq!(code, "1", "{context}");
             let clear = text.contains("No space left on device") || text.contains("disk is full");
             assert!(clear && text.contains("hint: free some space"), "{context}");
@@ -296,7 +295,6 @@ fn a_full_disk_leaves_what_is_published() {
     for leftovers in sandbox.tree(&out).iter().filter(|name| name.ends_with("-leftovers")) {
         assert_eq!(said(leftovers), "", "{leftovers}");
     }
-    assert!(refused > 0, "no publish found the disk full: {run:#?}");
     assert!(run.stdout.contains("free-publish-audit=0"), "the script came to its end: {run:#?}");
 }
 

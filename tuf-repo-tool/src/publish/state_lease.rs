@@ -92,6 +92,5 @@ fn machine() -> String {
     #[cfg(unix)]
     return rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]
-    return tuf_client::env::var("COMPUTERNAME")
-        .map_or_else(|| "another machine".to_owned(), |name| name.to_string_lossy().into_owned());
+    return tuf_client::env::var("COMPUTERNAME").unwrap_or_else(|| "another machine".to_owned());
 }

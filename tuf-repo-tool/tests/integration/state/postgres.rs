@@ -171,8 +171,7 @@ fn a_bad_url_in_the_settings_is_refused_without_repeating_it() {
 }
 
 #[test]
-#[ignore = "a measurement: `cargo test --release -p tuf-repo-tool --test integration -- --ignored --nocapture a_million`"]
-fn a_million_rows_in_a_server() {
+fn many_rows_in_a_server() {
     let server = Postgres::start();
     super::sqlite::measure(run(open(&server, "many")));
 }

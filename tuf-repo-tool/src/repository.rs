@@ -1,6 +1,7 @@
 //! A repository's directory, and what it has published.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,17 @@ pub struct Repository {
     pub config: Config,
     directory: PathBuf,
     storage: Arc<dyn Storage>,
+    clock: Clock,
+}
+
+/// What tells the time.
+#[derive(Clone)]
+struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&(self.0)()).finish()
+    }
 }
 
 /// The right to change a repository; one process at a time has it.
@@ -46,7 +58,7 @@ pub struct Lock {
 impl Repository {
     pub(crate) fn new(directory: &Path, config: Config) -> Result<Self, Error> {
         let storage = storage::open(config.storage.as_deref(), directory)?;
-        Ok(Self { config, directory: directory.to_owned(), storage })
+        Ok(Self { config, directory: directory.to_owned(), storage, clock: Clock(Arc::new(clock::now)) })
     }
 
     /// Opens a repository.
@@ -62,7 +74,8 @@ impl Repository {
     /// # Errors
     /// As [`Repository::open`].
     pub fn reload(&mut self) -> Result<(), Error> {
-        *self = Self::open(&self.directory)?;
+        let clock = self.clock.clone();
+        *self = Self { clock, ..Self::open(&self.directory)? };
         Ok(())
     }
 
@@ -82,6 +95,13 @@ impl Repository {
     #[must_use]
     pub fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = storage;
+        self
+    }
+
+    /// The same repository at the times that this clock tells, instead of the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        self.clock = Clock(Arc::new(clock));
         self
     }
 
@@ -187,10 +207,10 @@ impl Repository {
         self.read_metadata(name)?.ok_or_else(|| Error::Missing { storage: self.storage.url(), path })
     }
 
-    /// The present, as the clock of this machine has it.
+    /// The present, as the clock of this machine has it unless it was given another.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        clock::now()
+        (self.clock.0)()
     }
 }
 

@@ -116,5 +116,9 @@ pub(crate) fn succeeds(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&said));
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<_> = said.lines().collect();
+    // The reason is at the end of what may be hundreds of lines.
+    let last = &lines[lines.len().saturating_sub(30)..];
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, last.join("\n"));
 }

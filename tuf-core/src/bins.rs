@@ -106,6 +106,30 @@ impl HashBins {
             .collect()
     }
 
+    /// The bins that own the paths which a bin of any scheme owns: one, or several smaller ones in order. Empty if
+    /// that is no bin.
+    pub fn overlapping(self, bin: &RoleName) -> impl Iterator<Item = RoleName> {
+        let found = Self::from_role(bin).and_then(|other| Some((other, other.index_of(bin)?)));
+        let range = match found {
+            Some((other, index)) if self.bits >= other.bits => {
+                let finer = self.bits - other.bits;
+                index << finer..(index + 1) << finer
+            }
+            Some((other, index)) => {
+                let index = index >> (other.bits - self.bits);
+                index..index + 1
+            }
+            None => 0..0,
+        };
+        range.map(move |index| self.name(index))
+    }
+
+    fn index_of(self, bin: &RoleName) -> Option<u32> {
+        let (_, first) = bin.as_str().strip_prefix("bin-")?.split_once('-')?;
+        let index = u32::from_str_radix(first, 16).ok()? / self.prefixes_per_bin();
+        (self.name(index) == *bin).then_some(index)
+    }
+
     /// Recognises the bins of this scheme by the name of one of them.
     #[must_use]
     pub fn from_role(role: &RoleName) -> Option<Self> {
@@ -226,6 +250,30 @@ impl SuccinctBins {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bins_of_two_schemes_overlap_where_they_own_the_same_paths() {
+        let counts = [1, 2, 4, 16, 32, 256];
+        for (old, new) in counts.iter().flat_map(|old| counts.map(|new| (*old, new))) {
+            let (old, new) = (HashBins::new(old).unwrap(), HashBins::new(new).unwrap());
+            let mut seen = Vec::new();
+            for (name, _) in new.roles() {
+                let overlapping: Vec<_> = old.overlapping(&name).collect();
+                assert_eq!(overlapping.len(), usize::try_from(old.count().div_ceil(new.count())).unwrap());
+                seen.extend(overlapping);
+            }
+            seen.dedup();
+            assert_eq!(seen, old.roles().map(|(name, _)| name).collect::<Vec<_>>());
+            for number in 0..50 {
+                let path = TargetPath::new(format!("packages/{number}")).unwrap();
+                assert!(old.overlapping(&new.role_of(&path)).any(|name| name == old.role_of(&path)));
+            }
+        }
+        for name in ["bins", "bin-4-5", "bin-4-00", "bin-3-0", "bin-32-11"] {
+            let name = RoleName::new(name).unwrap();
+            assert_eq!(HashBins::new(4).unwrap().overlapping(&name).count(), 0, "{name}");
+        }
+    }
 
     #[test]
     fn every_path_is_in_exactly_one_bin() {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 more signatures needed, 4 refused as unsafe.
 
 mod add;
+mod bins;
 mod delegate;
 mod event;
 mod init;
@@ -80,6 +81,9 @@ enum Command {
     /// Stage which other roles sign for some paths
     #[command(subcommand)]
     Delegate(delegate::Command),
+    /// Show what other numbers of hash bins would cost, and resize them
+    #[command(subcommand)]
+    Bins(bins::Command),
     /// Show one role, and change how it is signed
     #[command(subcommand)]
     Role(role::Command),
@@ -163,6 +167,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Add(args) => add::add(args, &Repository::open(repo)?, output).await,
         Command::Remove(args) => add::remove(args, &Repository::open(repo)?, output).await,
         Command::Delegate(command) => delegate::run(command, repo, output).await,
+        Command::Bins(command) => bins::run(command, &Repository::open(repo)?, output).await,
         Command::Role(command) => role::run(command, repo, output).await,
         Command::Plan => plan::run(&Repository::open(repo)?, output).await,
         Command::Publish(args) => publish::publish(&args, &Repository::open(repo)?, output).await,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 use tuf_core::RoleName;
-use tuf_repo_tool::edit::{Edit, EditDelegation, RoleView, delegator_of, staged_edits, view};
+use tuf_repo_tool::edit::{Edit, EditBins, EditDelegation, RoleView, delegator_of, staged_edits, view};
+use tuf_repo_tool::publish::bins_role;
 use tuf_repo_tool::{Period, Repository};
 
 use super::add::role_name;
@@ -64,10 +65,20 @@ async fn edit(args: &EditArgs, repository: &mut Repository, output: &Output) -> 
     if let Some(threshold) = args.threshold {
         let state = repository.open_state().await?;
         let staged = staged_edits(&state).await?;
-        let delegator = delegator_of(repository, &staged, role)?;
-        let mut edit = EditDelegation::new(delegator, role.clone());
-        edit.threshold = Some(threshold);
-        stage_one(repository, &state, &staged, &Edit::EditDelegation(edit), output).await?;
+        let edit = match above_bins(role) {
+            Some(above) => {
+                let mut edit = EditBins::new(above);
+                edit.threshold = Some(threshold);
+                Edit::EditBins(edit)
+            }
+            None => {
+                let delegator = delegator_of(repository, &staged, role)?;
+                let mut edit = EditDelegation::new(delegator, role.clone());
+                edit.threshold = Some(threshold);
+                Edit::EditDelegation(edit)
+            }
+        };
+        stage_one(repository, &state, &staged, &edit, output).await?;
     }
     repository.config.save(repository.directory())?;
     if args.threshold.is_none() {
@@ -75,6 +86,14 @@ async fn edit(args: &EditArgs, repository: &mut Repository, output: &Output) -> 
         output.result(&document, &format!("role {role} is signed so from its next signature on"));
     }
     Ok(())
+}
+
+/// The role above the hash bins that this name stands for.
+fn above_bins(role: &RoleName) -> Option<RoleName> {
+    match role.as_str() {
+        "bin-n" => Some(bins_role()),
+        name => RoleName::new(name.strip_suffix("-bin-n")?).ok(),
+    }
 }
 
 fn show(role: &RoleView, output: &Output) {

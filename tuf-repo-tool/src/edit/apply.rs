@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tuf_core::{Delegated, Delegation, Delegations, Key, KeyId, Keys, RoleKeys, RoleName, Scope, Targets};
 
-use super::{AddDelegation, Edit, EditDelegation, EditError, EditScope, NamedBins, Place, rules};
+use super::{AddDelegation, Edit, EditBins, EditDelegation, EditError, EditScope, NamedBins, Place, rules};
 
 /// Makes an edit in the file of its delegator, which stays unsigned: whoever publishes it signs, and so does a
 /// signing event. Version and expiry stay as they were.
@@ -17,6 +17,9 @@ pub fn apply(edit: &Edit, value: &mut Targets) -> Result<(), EditError> {
     let delegations = value
         .delegations
         .get_or_insert_with(|| Delegations::new(Keys::new(), Delegated::Roles(Vec::new().into())));
+    if let Edit::EditBins(edit) = edit {
+        return change_bins(edit, delegations);
+    }
     let bins = NamedBins::of(delegator, delegations).is_some();
     let Delegated::Roles(listed) = &mut delegations.roles else {
         return Err(EditError::HashBins { delegator: delegator.clone() });
@@ -33,6 +36,7 @@ pub fn apply(edit: &Edit, value: &mut Targets) -> Result<(), EditError> {
             let index = position(delegator, role, roles)?;
             roles.remove(index);
         }
+        Edit::EditBins(_) => {}
     }
     let used: BTreeSet<&KeyId> = roles.iter().flat_map(|role| role.keys.keyids.iter()).collect();
     keys.retain(|id, _| used.contains(id));
@@ -78,6 +82,28 @@ fn change(edit: &EditDelegation, keys: &mut Keys, roles: &mut Vec<Delegation>) -
         None => index,
     };
     roles.insert(index, delegation);
+    Ok(())
+}
+
+fn change_bins(edit: &EditBins, delegations: &mut Delegations) -> Result<(), EditError> {
+    let role = &edit.delegator;
+    let none = || EditError::NoBins { role: role.clone() };
+    let bins = NamedBins::of(role, delegations).ok_or_else(none)?;
+    let Delegated::Roles(listed) = &mut delegations.roles else { return Err(none()) };
+    let mut keys = listed.iter().next().ok_or_else(none)?.keys;
+    if listed.iter().any(|bin| bin.keys != keys) {
+        return Err(none());
+    }
+    let count = edit.count.unwrap_or_else(|| bins.count());
+    let threshold = edit.threshold.unwrap_or_else(|| keys.threshold());
+    if (count, threshold) == (bins.count(), keys.threshold()) {
+        return Err(EditError::SameBins { role: role.clone(), count, threshold });
+    }
+    let distinct: BTreeSet<_> =
+        keys.keyids.iter().filter_map(|id| delegations.keys.get(id)?.public()).collect();
+    rules::check_threshold(role, threshold, distinct.len())?;
+    keys.set_threshold(threshold);
+    *listed = NamedBins::new(role, rules::check_count(role, count)?).delegations(&keys).into();
     Ok(())
 }
 

@@ -1,7 +1,13 @@
 //! Hash bins by name: those of the repository (`bin-16-3`) and those below a delegated role (`x-bin-16-3`).
 
+use chrono::{DateTime, Utc};
 use tuf_core::bins::HashBins;
-use tuf_core::{Delegated, Delegation, Delegations, RoleKeys, RoleName, TargetPath};
+use tuf_core::trust::Trusted;
+use tuf_core::{Delegated, Delegation, Delegations, RoleKeys, RoleName, TargetPath, Targets};
+
+use super::EditError;
+use crate::error::Error;
+use crate::publish::bins_role;
 
 /// The hash bins that one role delegates to. Those of the role `bins` have no prefix; as snapshots list all roles
 /// by one name, those of another role begin with its name.
@@ -54,6 +60,26 @@ impl NamedBins {
         RoleName::new(&format!("{}{}", self.prefix, bin.as_str())).unwrap_or_else(|_| bin.clone())
     }
 
+    /// Whether this is one of them.
+    pub(crate) fn has(&self, role: &RoleName) -> bool {
+        let bin = Self::split(role).and_then(|(_, bin)| RoleName::new(bin).ok());
+        bin.is_some_and(|bin| HashBins::from_role(&bin) == Some(self.bins) && self.named(&bin) == *role)
+    }
+
+    /// The bins of these that own the paths which a bin owned or will own, of other bins below the same role.
+    pub(crate) fn overlapping(&self, role: &RoleName) -> Vec<RoleName> {
+        let bin = Self::split(role).and_then(|(_, bin)| RoleName::new(bin).ok());
+        bin.iter().flat_map(|bin| self.bins.overlapping(bin)).map(|bin| self.named(&bin)).collect()
+    }
+
+    /// The role that delegates to a bin.
+    pub(crate) fn above(role: &RoleName) -> Option<RoleName> {
+        match Self::split(role)?.0 {
+            "" => Some(bins_role()),
+            above => RoleName::new(above).ok(),
+        }
+    }
+
     /// How many there are.
     pub(crate) const fn count(&self) -> u32 {
         self.bins.count()
@@ -77,6 +103,39 @@ impl NamedBins {
         }
         delegations
     }
+}
+
+/// A bin as it will be, made of the published ones that share paths with it. `last` is the one read last: its neighbour is
+/// often made of it, too.
+pub(super) fn remade(
+    role: &RoleName,
+    bins: &NamedBins,
+    made_of: &NamedBins,
+    last: &mut Option<Trusted<Targets>>,
+    read: impl Fn(&RoleName) -> Result<Trusted<Targets>, Error>,
+) -> Result<Targets, Error> {
+    let (mut targets, mut expires) = (Vec::new(), DateTime::<Utc>::MIN_UTC);
+    for old in made_of.overlapping(role) {
+        let bin = match last.take().filter(|last| *last.role_name() == old) {
+            Some(bin) => bin,
+            None => read(&old)?,
+        };
+        for (path, file) in bin.targets.iter() {
+            let path = TargetPath::new(&*path).map_err(|error| EditError::NotAPath {
+                role: old.clone(),
+                path: path.to_string(),
+                reason: error.to_string(),
+            })?;
+            if bins.role_of(&path) == *role {
+                targets.push((path, file));
+            }
+        }
+        expires = expires.max(bin.header.expires);
+        *last = Some(bin);
+    }
+    let mut value = Targets::new(expires);
+    value.targets.extend(targets);
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -8,6 +8,14 @@ use crate::config::section;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
+    /// A number of hash bins that cannot be.
+    #[error("role {role}: {count} is no number of hash bins: expected a power of two from 1 to 65536")]
+    BinCount {
+        /// The role above them.
+        role: RoleName,
+        /// The number asked for.
+        count: u32,
+    },
     /// The role is delegated to already.
     #[error("role {role} is delegated already, by {delegator}")]
     Delegated {
@@ -48,6 +56,12 @@ pub enum EditError {
         /// Why not.
         reason: &'static str,
     },
+    /// The role has no hash bins.
+    #[error("role {role} has no hash bins that have their keys in common")]
+    NoBins {
+        /// The role.
+        role: RoleName,
+    },
     /// There is no such role.
     #[error("there is no role {role}")]
     NoRole {
@@ -69,6 +83,16 @@ pub enum EditError {
         path: String,
         /// The role that was asked for.
         role: RoleName,
+        /// Why not.
+        reason: String,
+    },
+    /// A published target whose name is none.
+    #[error("role {role} lists {path:?}, which is no target path: {reason}")]
+    NotAPath {
+        /// The role.
+        role: RoleName,
+        /// The name.
+        path: String,
         /// Why not.
         reason: String,
     },
@@ -97,6 +121,16 @@ pub enum EditError {
     Root {
         /// The role.
         role: RoleName,
+    },
+    /// The hash bins are as the edit would make them.
+    #[error("the hash bins below role {role} are so already: {count} of them, {threshold} keys sign each")]
+    SameBins {
+        /// The role above them.
+        role: RoleName,
+        /// How many there are.
+        count: u32,
+        /// How many keys must sign each.
+        threshold: u32,
     },
     /// The keys of this machine do not suffice.
     #[error("role {role} needs {threshold} signatures, and this machine has {here} of its keys; missing: {}", missing.join(" "))]
@@ -135,6 +169,10 @@ impl EditError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::BinCount { .. } | Self::SameBins { .. } => {
+                "`tuf-repo bins plan` shows what each number costs clients".to_owned()
+            }
+            Self::NoBins { .. } => "`tuf-repo delegate list` shows which roles have hash bins".to_owned(),
             Self::Delegated { role, .. } => {
                 format!("`tuf-repo delegate edit {role}` changes it; another role needs another name")
             }
@@ -152,6 +190,7 @@ impl EditError {
             Self::NotFound { path, .. } => {
                 format!("without --role the delegations decide; `tuf-repo remove {path}` takes it from where it is")
             }
+            Self::NotAPath { .. } => "another program wrote it, and no client takes it; sign the role without it first".to_owned(),
             Self::Pattern { .. } => {
                 "each segment of a pattern matches one segment of a path; see docs/publishing.md".to_owned()
             }

@@ -11,6 +11,7 @@ mod files;
 mod keyring;
 mod manifest;
 mod rules;
+mod sizing;
 mod stage;
 mod staged;
 mod tree;
@@ -26,6 +27,7 @@ pub use files::{FileError, Found, case_collisions, find_files, place, target_of}
 pub(crate) use keyring::{Holder, Keyring};
 pub use manifest::{Format, ManifestError, Row, Staged, rows, stage_manifest};
 pub use rules::warnings;
+pub use sizing::{Choice, Sizing, sizing};
 pub(crate) use stage::event_for;
 pub use stage::{Checked, Standing, delegator_of, stage, standing};
 pub(crate) use staged::forget_edits;
@@ -51,6 +53,8 @@ pub enum Edit {
         #[serde(with = "as_name")]
         role: RoleName,
     },
+    /// What changes of all hash bins below a role.
+    EditBins(EditBins),
 }
 
 /// A new delegated role.
@@ -122,6 +126,22 @@ pub struct EditDelegation {
     pub place: Option<Place>,
 }
 
+/// What changes of all hash bins below a role; what is absent stays. Every bin is signed anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct EditBins {
+    /// The role that delegates to them.
+    #[serde(with = "as_name")]
+    pub delegator: RoleName,
+    /// How many: a power of two. Others get other names, so that no name ever means other paths than before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// How many keys must sign each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u32>,
+}
+
 /// The paths a role may sign for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -179,6 +199,14 @@ impl EditDelegation {
     }
 }
 
+impl EditBins {
+    /// An edit that changes nothing yet.
+    #[must_use]
+    pub const fn new(delegator: RoleName) -> Self {
+        Self { delegator, count: None, threshold: None }
+    }
+}
+
 impl Edit {
     /// The role whose file changes.
     #[must_use]
@@ -187,16 +215,18 @@ impl Edit {
             Self::AddDelegation(edit) => &edit.delegator,
             Self::EditDelegation(edit) => &edit.delegator,
             Self::RemoveDelegation { delegator, .. } => delegator,
+            Self::EditBins(edit) => &edit.delegator,
         }
     }
 
-    /// The role delegated to.
+    /// The role delegated to; of hash bins, the role above them.
     #[must_use]
     pub const fn role(&self) -> &RoleName {
         match self {
             Self::AddDelegation(edit) => &edit.role,
             Self::EditDelegation(edit) => &edit.role,
             Self::RemoveDelegation { role, .. } => role,
+            Self::EditBins(edit) => &edit.delegator,
         }
     }
 
@@ -220,6 +250,12 @@ impl Edit {
                 format!("~ role {role} below {delegator}: {}", changed.join(", "))
             }
             Self::RemoveDelegation { .. } => format!("- role {role} below {delegator}"),
+            Self::EditBins(edit) => {
+                let count = edit.count.map(|count| format!("{count} of them"));
+                let threshold = edit.threshold.map(|threshold| format!("{threshold} keys sign each"));
+                let changed: Vec<_> = count.into_iter().chain(threshold).collect();
+                format!("~ hash bins below {delegator}: {}", changed.join(", "))
+            }
         }
     }
 }

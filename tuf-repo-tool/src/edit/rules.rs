@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tuf_core::bins::HashBins;
 use tuf_core::{Key, RoleName, Scope, pattern};
 
-use super::{AddBins, AddDelegation, Edit, EditDelegation, EditError, EditScope, NamedBins};
+use super::{AddBins, AddDelegation, Edit, EditBins, EditDelegation, EditError, EditScope, NamedBins};
 
 /// A name of at most this many bytes leaves room for those of hash bins below it, and for a version and an
 /// extension in a file name of 255 bytes.
@@ -23,11 +23,7 @@ pub(super) fn check(edit: &Edit) -> Result<(), EditError> {
             check_keys(role, keys, *threshold)?;
             check_scope(role, scope)?;
             if let Some(AddBins { count, keys, threshold }) = bins {
-                HashBins::new(*count).map_err(|_| EditError::Pattern {
-                    role: role.clone(),
-                    pattern: format!("--bins {count}"),
-                    reason: "is no power of two from 1 to 65536",
-                })?;
+                check_count(role, *count)?;
                 check_keys(role, keys, *threshold)?;
             }
         }
@@ -43,8 +39,15 @@ pub(super) fn check(edit: &Edit) -> Result<(), EditError> {
             }
         }
         Edit::RemoveDelegation { .. } => {}
+        Edit::EditBins(EditBins { delegator, count, .. }) => {
+            count.map_or(Ok(()), |count| check_count(delegator, count).map(drop))?;
+        }
     }
     Ok(())
+}
+
+pub(super) fn check_count(role: &RoleName, count: u32) -> Result<HashBins, EditError> {
+    HashBins::new(count).map_err(|_| EditError::BinCount { role: role.clone(), count })
 }
 
 fn check_name(role: &RoleName) -> Result<(), EditError> {
@@ -117,7 +120,7 @@ pub fn warnings(edit: &Edit, above: Option<&Scope>) -> Vec<String> {
     let scope = match edit {
         Edit::AddDelegation(edit) => Some(&edit.scope),
         Edit::EditDelegation(edit) => edit.scope.as_ref(),
-        Edit::RemoveDelegation { .. } => None,
+        Edit::RemoveDelegation { .. } | Edit::EditBins(_) => None,
     };
     let Some(EditScope::Paths(patterns)) = scope else { return Vec::new() };
     let mut warnings = Vec::new();

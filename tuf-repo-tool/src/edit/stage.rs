@@ -196,7 +196,7 @@ fn going(edit: &Edit) -> Option<(&RoleName, &RoleName)> {
 fn mark(staged: &[Edit], role: &RoleName) -> Option<char> {
     staged.iter().rev().find(|edit| edit.role() == role).map(|edit| match edit {
         Edit::AddDelegation(_) => '+',
-        Edit::EditDelegation(_) => '~',
+        Edit::EditDelegation(_) | Edit::EditBins(_) => '~',
         Edit::RemoveDelegation { .. } => '-',
     })
 }

@@ -7,6 +7,7 @@ use tuf_core::trust::Trusted;
 use tuf_core::{Delegated, Delegation, Delegations, Key, RoleName, TargetPath, Targets, TopLevel};
 
 use super::apply::{new_role, scope};
+use super::bins::remade;
 use super::{Edit, EditDelegation, EditError, NamedBins, apply};
 use crate::error::Error;
 use crate::publish::Listed;
@@ -20,6 +21,8 @@ const VISITED: usize = 32;
 pub(crate) struct Tree<'a> {
     published: Option<&'a Published>,
     nodes: BTreeMap<RoleName, Node>,
+    /// The bin read last, of those that others are made of: its neighbours are asked for next.
+    remade: Option<Trusted<Targets>>,
 }
 
 /// One targets role.
@@ -29,6 +32,8 @@ pub(crate) struct Node {
     base: Option<Trusted<Targets>>,
     edited: Option<Targets>,
     bins: Option<NamedBins>,
+    /// The published bins that all of `bins` are made of when they are asked for: there may be thousands.
+    made_of: Option<NamedBins>,
 }
 
 /// One step of a client's search.
@@ -41,7 +46,12 @@ pub(crate) struct Visit {
 impl Node {
     fn new(delegator: Option<RoleName>, role: &RoleName, base: Trusted<Targets>) -> Self {
         let bins = base.delegations.as_ref().and_then(|delegations| NamedBins::of(role, delegations));
-        Self { delegator, base: Some(base), edited: None, bins }
+        Self { delegator, base: Some(base), edited: None, bins, made_of: None }
+    }
+
+    /// A role that is not published.
+    fn unpublished(delegator: Option<RoleName>, value: Targets, bins: Option<NamedBins>) -> Self {
+        Self { delegator, base: None, edited: Some(value), bins, made_of: None }
     }
 
     /// The role as it will be.
@@ -81,12 +91,12 @@ impl<'a> Tree<'a> {
             let node = Node::new(Some(targets), bins.role_name(), bins.clone());
             nodes.insert(bins.role_name().clone(), node);
         }
-        Self { published: Some(published), nodes }
+        Self { published: Some(published), nodes, remade: None }
     }
 
     /// The roles of a repository that has published nothing.
     pub(crate) fn first(roles: impl IntoIterator<Item = (RoleName, Option<RoleName>, Targets)>) -> Self {
-        let mut tree = Self { published: None, nodes: BTreeMap::new() };
+        let mut tree = Self { published: None, nodes: BTreeMap::new(), remade: None };
         for (role, delegator, value) in roles {
             tree.add(role, delegator, value);
         }
@@ -95,12 +105,14 @@ impl<'a> Tree<'a> {
 
     fn add(&mut self, role: RoleName, delegator: Option<RoleName>, value: Targets) {
         let bins = value.delegations.as_ref().and_then(|delegations| NamedBins::of(&role, delegations));
-        self.nodes.insert(role, Node { delegator, base: None, edited: Some(value), bins });
+        self.nodes.insert(role, Node::unpublished(delegator, value, bins));
     }
 
     /// The roles that were edited, and must be signed.
     pub(crate) fn edited(&self) -> BTreeSet<RoleName> {
-        self.nodes.iter().filter(|(_, node)| node.is_edited()).map(|(role, _)| role.clone()).collect()
+        let edited = self.nodes.iter().filter(|(_, node)| node.is_edited()).map(|(role, _)| role.clone());
+        let remade = self.nodes.values().filter(|node| node.made_of.is_some());
+        edited.chain(remade.filter_map(|node| node.bins.as_ref()).flat_map(NamedBins::names)).collect()
     }
 
     /// Whether a role was read or made.
@@ -108,9 +120,14 @@ impl<'a> Tree<'a> {
         self.nodes.contains_key(role)
     }
 
-    /// Who delegates to a role that was loaded.
+    /// Who delegates to a role that was loaded, or that is made anew.
     pub(crate) fn delegator(&self, role: &RoleName) -> Option<&RoleName> {
-        self.nodes.get(role)?.delegator.as_ref()
+        if let Some(node) = self.nodes.get(role) {
+            return node.delegator.as_ref();
+        }
+        let (above, node) = self.nodes.get_key_value(&NamedBins::above(role)?)?;
+        let is_remade = node.made_of.is_some() && node.bins.as_ref().is_some_and(|bins| bins.has(role));
+        is_remade.then_some(above)
     }
 
     /// Reads a role, unless that was done before.
@@ -126,12 +143,18 @@ impl<'a> Tree<'a> {
         self.nodes.get(role).ok_or_else(|| EditError::NoRole { role: role.clone() }.into())
     }
 
-    fn read(&self, role: &RoleName, delegator: Option<&RoleName>) -> Result<Node, Error> {
+    fn read(&mut self, role: &RoleName, delegator: Option<&RoleName>) -> Result<Node, Error> {
         let none = || EditError::NoRole { role: role.clone() };
         let published = self.published.ok_or_else(none)?;
         let name = delegator.ok_or_else(none)?;
-        let base = self.node(name)?.base().ok_or_else(none)?;
-        Ok(Node::new(delegator.cloned(), role, published.delegated(base, role)?))
+        let above = self.nodes.get(name).ok_or_else(none)?;
+        let base = above.base().ok_or_else(none)?;
+        let (Some(bins), Some(made_of)) = (&above.bins, &above.made_of) else {
+            return Ok(Node::new(delegator.cloned(), role, published.delegated(base, role)?));
+        };
+        let read = |bin: &RoleName| published.delegated(base, bin);
+        let value = remade(role, bins, made_of, &mut self.remade, read)?;
+        Ok(Node::unpublished(delegator.cloned(), value, None))
     }
 
     /// Takes a role to sign it, without keeping it: there may be thousands.
@@ -324,8 +347,23 @@ impl<'a> Tree<'a> {
             return Err(EditError::NoRole { role: delegator.clone() }.into());
         };
         apply(edit, &mut value)?;
+        let bins = value.delegations.as_ref().and_then(|delegations| NamedBins::of(delegator, delegations));
         node.edited = Some(value);
         match edit {
+            Edit::EditBins(_) => {
+                let before = std::mem::replace(&mut node.bins, bins);
+                match &node.base {
+                    // The first edit's, if there are several.
+                    Some(_) => node.made_of = node.made_of.take().or(before),
+                    None => {
+                        let names: Vec<_> = node.bins.iter().flat_map(NamedBins::names).collect();
+                        self.nodes.retain(|_, node| node.delegator.as_ref() != Some(delegator));
+                        for bin in names {
+                            self.add(bin, Some(delegator.clone()), Targets::new(now));
+                        }
+                    }
+                }
+            }
             Edit::AddDelegation(edit) => {
                 let empty = Targets::new(now);
                 let (value, bins) = new_role(edit, &empty);
@@ -357,6 +395,7 @@ impl<'a> Tree<'a> {
             {
                 Ok(())
             }
+            Err(Error::Edit(EditError::SameBins { .. })) => Ok(()),
             result => result,
         }
     }

@@ -53,6 +53,7 @@ pub use first::bins_role;
 pub(crate) use first::first_tree;
 pub use lease::{LEASE, PublishLease};
 pub use pen::{Need, NeedKey};
+pub(crate) use plan::exceeded;
 pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};
 pub use read_back::read_back;
 pub use root::{publish_first_root, renew_root};

@@ -262,16 +262,12 @@ impl Sizes<'_> {
             ("snapshot".to_owned(), "snapshot", snapshot),
         ];
         files.extend(roles.iter().map(|role| (role.role.clone(), "targets", length_of(role.bytes))));
-        let mut exceeded = Vec::new();
-        for (file, kind, bytes) in files {
-            let over = LIMITS.iter().filter(|(limited, limit, _)| *limited == kind && bytes > *limit);
-            exceeded.extend(over.map(|(_, limit, clients)| Limit {
-                file: file.clone(),
-                bytes,
-                limit: *limit,
-                clients,
-            }));
-        }
-        exceeded
+        files.iter().flat_map(|(file, kind, bytes)| exceeded(file, kind, *bytes)).collect()
     }
+}
+
+/// The limits of clients that a file of this kind exceeds.
+pub(crate) fn exceeded(file: &str, kind: &str, bytes: u64) -> Vec<Limit> {
+    let over = LIMITS.iter().filter(|(limited, limit, _)| *limited == kind && bytes > *limit);
+    over.map(|(_, limit, clients)| Limit { file: file.to_owned(), bytes, limit: *limit, clients }).collect()
 }

@@ -412,7 +412,7 @@ fn with_event(mut error: Error, edits: &[Edit]) -> Error {
 
 /// Whether a role goes, and with it those below it.
 fn removes(changes: &Changes) -> bool {
-    changes.edits().iter().any(|edit| matches!(edit, Edit::RemoveDelegation { .. }))
+    changes.edits().iter().any(|edit| matches!(edit, Edit::RemoveDelegation { .. } | Edit::EditBins(_)))
 }
 
 /// Whether a role is to be signed again for its age. One that is valid for longer than its period was signed before

@@ -3,6 +3,7 @@
 
 mod bad_days;
 mod bad_upstreams;
+mod bins;
 mod edit;
 mod event;
 mod interop;

@@ -270,3 +270,30 @@ fn delegations_that_are_finished_are_made_once_wherever_that_was_killed() {
     println!("event finish with delegations: {points} points; hit at {hits}");
     ceremony.sandbox.tuf_repo(&["plan"]).ok().says("nothing to publish");
 }
+
+#[test]
+fn bins_whose_keys_are_elsewhere_are_resized_by_an_event() {
+    let ceremony = Ceremony::new();
+    let sandbox = &ceremony.sandbox;
+    for number in 0..20 {
+        write(&sandbox.path(&format!("in/file{number}")), number.to_string());
+    }
+    sandbox.tuf_repo(&["add", &sandbox.path("in").display().to_string()]).ok();
+    sandbox.tuf_repo(&["publish"]).ok();
+    sandbox.verify();
+    let targets = sandbox.targets();
+    let open = "tuf-repo event open bins --staged";
+    sandbox.tuf_repo(&["bins", "resize", "8"]).ok().says(open);
+    sandbox.tuf_repo(&["publish"]).code(3).says(open);
+    let id = ceremony.open(&["bins", "--staged"]);
+    ceremony.event(&["show", &id]).ok().says("8");
+    // What happens meanwhile goes into the old bins, and from there into the new ones.
+    write(&sandbox.path("more/late"), "late");
+    sandbox.tuf_repo(&["add", &sandbox.path("more").display().to_string()]).ok();
+    sandbox.tuf_repo(&["publish"]).ok();
+    ceremony.carry_out(&id, &["bins-1", "bins-2"]);
+    assert_eq!(sandbox.targets(), [targets, vec!["late".to_owned()]].concat());
+    let (snapshot, _) = ceremony.published("4.snapshot.json");
+    let bins = snapshot["meta"].as_object().unwrap().keys().filter(|name| name.starts_with("bin-8-"));
+    assert_eq!(bins.count(), 8);
+}

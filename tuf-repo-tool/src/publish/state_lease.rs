@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::lease::{LEASE, PublishLease};
 use crate::error::Error;
-use crate::state::{Lease, State, StateError};
+use crate::state::{Lease, Right, State, StateError};
 
 /// A lease of this process.
 #[derive(Debug)]
@@ -20,8 +20,7 @@ pub(super) struct StateLease {
 
 impl StateLease {
     pub(super) fn new(state: State) -> Self {
-        let holder = format!("process {} on {}", std::process::id(), machine());
-        Self { state, holder, held: Mutex::new(None) }
+        Self { state, holder: holder(), held: Mutex::new(None) }
     }
 
     async fn take(&self, held: &mut Option<Lease>) -> Result<Duration, StateError> {
@@ -34,7 +33,7 @@ impl StateLease {
                 }
             }
         }
-        let lease = held.insert(Lease::acquire(&self.state, &self.holder, LEASE).await?);
+        let lease = held.insert(Lease::acquire(&self.state, Right::Publish, &self.holder, LEASE).await?);
         Ok(lease.remaining())
     }
 }
@@ -85,6 +84,11 @@ impl PublishLease for StateLease {
             }
         })
     }
+}
+
+/// This process, as others are told who want what it has.
+pub(crate) fn holder() -> String {
+    format!("process {} on {}", std::process::id(), machine())
 }
 
 /// This machine's name, for people.

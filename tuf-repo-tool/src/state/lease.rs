@@ -1,6 +1,6 @@
-//! The publisher's lease: of all machines that share a state database, one publishes at a time.
+//! Leases: of all machines that share a state database, one publishes at a time, and one watches.
 //!
-//! The row of a repository's lease holds who has it, until when, and a fencing number that rises each time it is taken.
+//! The row of a lease holds who has it, until when, and a fencing number that rises each time it is taken.
 //! Only the database's clock decides when it has run out, so that machines with wrong clocks cannot take it from
 //! each other; how long it lasts at least, the holder knows from its own clocks ([`Lease::remaining`]). A holder that
 //! slept meanwhile is found out by its number: what it says to the database is refused.
@@ -15,10 +15,32 @@ use tuf_client::clock;
 use super::State;
 use super::error::StateError;
 
-/// The right to publish, for a time.
+/// What a lease is the right to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Right {
+    /// To publish.
+    Publish,
+    /// To renew what is due, as the one of several daemons that is not standing by. It guards nothing: whoever renews takes
+    /// the right to publish for that.
+    Watch,
+}
+
+impl Right {
+    /// Its name in the database.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// A right that one process has, for a time.
 #[derive(Debug)]
 pub struct Lease {
     state: State,
+    right: Right,
     fence: i64,
     until: Until,
 }
@@ -64,19 +86,25 @@ impl Lease {
     ///
     /// # Errors
     /// [`StateError::Held`] naming who has it; those of the database.
-    pub async fn acquire(state: &State, holder: &str, duration: Duration) -> Result<Self, StateError> {
+    pub async fn acquire(
+        state: &State,
+        right: Right,
+        holder: &str,
+        duration: Duration,
+    ) -> Result<Self, StateError> {
         let duration = duration.min(LONGEST);
         let until = Until::after(duration);
         let now = state.dialect.now();
         let take = format!(
-            "insert into tuf_lease (repository, fence, holder, expires, announced) values ($1, 1, $2, {now} + $3, 0)
-             on conflict (repository) do update
+            "insert into tuf_lease (repository, name, fence, holder, expires, announced) values ($1, $2, 1, $3, {now} + $4, 0)
+             on conflict (repository, name) do update
              set fence = tuf_lease.fence + 1, holder = excluded.holder, expires = excluded.expires
              where tuf_lease.expires <= {now}
              returning fence"
         );
         let taken = sqlx::query(AssertSqlSafe(take))
             .bind(state.repository)
+            .bind(right.name())
             .bind(holder)
             .bind(milliseconds(duration))
             .fetch_optional(&state.pool)
@@ -85,10 +113,10 @@ impl Lease {
         match taken {
             Some(row) => {
                 let fence = row.try_get("fence").map_err(|error| state.failed(error))?;
-                Ok(Self { state: state.clone(), fence, until })
+                Ok(Self { state: state.clone(), right, fence, until })
             }
             None => {
-                let (holder, fence, left) = row(state).await?;
+                let (holder, fence, left) = row(state, right).await?;
                 Err(StateError::Held {
                     holder,
                     fence: unsigned(fence),
@@ -118,7 +146,8 @@ impl Lease {
         let duration = duration.min(LONGEST);
         let until = Until::after(duration);
         let renew = format!(
-            "update tuf_lease set expires = {} + $3 where repository = $1 and fence = $2 and expires > 0 returning fence",
+            "update tuf_lease set expires = {} + $4
+             where repository = $1 and name = $2 and fence = $3 and expires > 0 returning fence",
             self.state.dialect.now()
         );
         self.guarded(&renew, milliseconds(duration), None).await?;
@@ -134,8 +163,8 @@ impl Lease {
     /// [`StateError::Lost`]; those of the database.
     pub async fn announce(&self, version: u64, timestamp: &str) -> Result<(), StateError> {
         let announce = format!(
-            "update tuf_lease set announced = $3, timestamp = $4
-             where repository = $1 and fence = $2 and expires > {} and announced < $3 returning fence",
+            "update tuf_lease set announced = $4, timestamp = $5
+             where repository = $1 and name = $2 and fence = $3 and expires > {} and announced < $4 returning fence",
             self.state.dialect.now()
         );
         // Versions beyond this do not fit into the database; no publisher gets there.
@@ -148,15 +177,17 @@ impl Lease {
     /// # Errors
     /// Those of the database; then it runs out by itself.
     pub async fn release(self) -> Result<(), StateError> {
-        let release = "update tuf_lease set expires = 0 where repository = $1 and fence = $2";
-        let released = sqlx::query(release).bind(self.state.repository).bind(self.fence);
+        let release = "update tuf_lease set expires = 0 where repository = $1 and name = $2 and fence = $3";
+        let released =
+            sqlx::query(release).bind(self.state.repository).bind(self.right.name()).bind(self.fence);
         released.execute(&self.state.pool).await.map(drop).map_err(|error| self.state.failed(error))
     }
 
     /// Runs an update that must find the row with this fence.
     async fn guarded(&self, update: &str, value: i64, text: Option<&str>) -> Result<(), StateError> {
         let update = sqlx::query(AssertSqlSafe(update.to_owned()));
-        let mut update = update.bind(self.state.repository).bind(self.fence).bind(value);
+        let mut update =
+            update.bind(self.state.repository).bind(self.right.name()).bind(self.fence).bind(value);
         if let Some(text) = text {
             update = update.bind(text);
         }
@@ -165,7 +196,7 @@ impl Lease {
         if updated.is_some() {
             return Ok(());
         }
-        let (holder, fence, left) = row(&self.state).await?;
+        let (holder, fence, left) = row(&self.state, self.right).await?;
         let reason = if fence != self.fence {
             format!("{holder} took it with fence {fence}")
         } else if left <= 0 {
@@ -179,13 +210,17 @@ impl Lease {
 }
 
 /// Who has or had the lease, its fence, and how many milliseconds are left of it.
-async fn row(state: &State) -> Result<(String, i64, i64), StateError> {
+async fn row(state: &State, right: Right) -> Result<(String, i64, i64), StateError> {
     let select = format!(
-        "select holder, fence, expires - {} as left_over from tuf_lease where repository = $1",
+        "select holder, fence, expires - {} as left_over from tuf_lease where repository = $1 and name = $2",
         state.dialect.now()
     );
     let read = |row: AnyRow| Ok((row.try_get("holder")?, row.try_get("fence")?, row.try_get("left_over")?));
-    let found = sqlx::query(AssertSqlSafe(select)).bind(state.repository).fetch_one(&state.pool).await;
+    let found = sqlx::query(AssertSqlSafe(select))
+        .bind(state.repository)
+        .bind(right.name())
+        .fetch_one(&state.pool)
+        .await;
     found.and_then(read).map_err(|error| state.failed(error))
 }
 
@@ -197,9 +232,9 @@ impl State {
     /// [`StateError`].
     pub async fn announced(&self) -> Result<Option<(u64, String)>, StateError> {
         let read = async {
-            let select =
-                "select announced, timestamp from tuf_lease where repository = $1 and timestamp is not null";
-            let found = sqlx::query(select).bind(self.repository).fetch_optional(&self.pool).await?;
+            let select = "select announced, timestamp from tuf_lease where repository = $1 and name = $2 and timestamp is not null";
+            let select = sqlx::query(select).bind(self.repository).bind(Right::Publish.name());
+            let found = select.fetch_optional(&self.pool).await?;
             found.map(|row| Ok((row.try_get("announced")?, row.try_get("timestamp")?))).transpose()
         };
         let announced: Option<(i64, String)> = read.await.map_err(|error| self.failed(error))?;

@@ -27,7 +27,7 @@ use crate::error::Error;
 use schema::Dialect;
 
 pub use error::StateError;
-pub use lease::Lease;
+pub use lease::{Lease, Right};
 pub use pages::SeenPage;
 pub use staged::{Mark, StagedEdit, Staging};
 pub use url::{StateUrl, StateUrlError};

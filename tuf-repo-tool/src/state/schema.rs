@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 use super::error::StateError;
 
 /// The newest schema that this program knows, and the one it writes.
-pub(super) const KNOWN: i64 = 2;
+pub(super) const KNOWN: i64 = 3;
 
 /// What the two databases do not say alike. Everything else is one SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +109,25 @@ fn schema_2(dialect: Dialect) -> String {
          create table tuf_lease (
              repository bigint primary key references tuf_repository (id),
              fence bigint not null, holder text not null, expires bigint not null,
-             announced bigint not null, timestamp text);"
+             announced bigint not null, timestamp text);
+         create table tuf_schema (version bigint not null);
+         insert into tuf_schema (version) values (2);"
     )
 }
+
+/// A repository has more than one lease: the one that it had is the publisher's.
+const FROM_2_TO_3: &str = "
+    create table tuf_lease_3 (
+        repository bigint not null references tuf_repository (id), name text not null,
+        fence bigint not null, holder text not null, expires bigint not null,
+        announced bigint not null, timestamp text,
+        primary key (repository, name));
+    insert into tuf_lease_3 (repository, name, fence, holder, expires, announced, timestamp)
+        select repository, 'publish', fence, holder, expires, announced, timestamp from tuf_lease;
+    drop table tuf_lease;
+    alter table tuf_lease_3 rename to tuf_lease;
+    update tuf_schema set version = 3;
+";
 
 /// Brings the database to [`KNOWN`], and returns the number of the repository with this name, which it gets now if it
 /// has none. Takes no lock where there is nothing to do.
@@ -167,16 +183,16 @@ async fn upgrade(
     dialect: Dialect,
     version: Option<i64>,
 ) -> Result<(), sqlx::Error> {
-    if version == Some(KNOWN) {
-        return Ok(());
+    if version.is_none() {
+        connection.execute(AssertSqlSafe(schema_2(dialect))).await?;
+        if dialect == Dialect::Sqlite {
+            connection.execute(SCHEMA_1).await?;
+            connection.execute(FROM_1_TO_2).await?;
+        }
     }
-    connection.execute(AssertSqlSafe(schema_2(dialect))).await?;
-    if dialect == Dialect::Sqlite {
-        connection.execute(SCHEMA_1).await?;
-        connection.execute(FROM_1_TO_2).await?;
+    if version.is_none_or(|version| version < KNOWN) {
+        connection.execute(FROM_2_TO_3).await?;
     }
-    connection.execute("create table tuf_schema (version bigint not null)").await?;
-    sqlx::query("insert into tuf_schema (version) values ($1)").bind(KNOWN).execute(connection).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt};
 use tuf_core::{Hashes, TargetFile, TargetPath};
 
-use super::{Lease, SeenPage, State, StateError};
+use super::{Lease, Right, SeenPage, State, StateError};
 use crate::publish::{Change, Changes};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -186,12 +186,12 @@ async fn pages_are_remembered(state: &State) {
 async fn states_do_not_mix(one: &State, two: &State) {
     stage(one, [("a", Some(1))]).await;
     one.stage_edit("role", "1").await.expect("an edit is staged");
-    let lease = Lease::acquire(one, "one", LONG).await.expect("a lease is taken");
+    let lease = Lease::acquire(one, Right::Publish, "one", LONG).await.expect("a lease is taken");
     an_empty_state_has_nothing(two).await;
     stage(two, [("a", Some(2)), ("b", Some(3))]).await;
     two.clear_staged(two.mark().await.expect("a mark is taken")).await.expect("all of two is cleared");
     assert_eq!(staged(one).await, changes([("a", Some(1))]), "one state is not cleared with another");
-    Lease::acquire(two, "two", LONG).await.expect("each state has its own lease");
+    Lease::acquire(two, Right::Publish, "two", LONG).await.expect("each state has its own lease");
     lease.release().await.expect("a lease is released");
 }
 
@@ -255,9 +255,10 @@ fn is_lost(result: Result<(), StateError>) -> bool {
 }
 
 async fn one_lease_at_a_time(state: &State, other: &State) {
-    let mut lease = Lease::acquire(state, "first", LONG).await.expect("a free lease is taken");
+    let mut lease =
+        Lease::acquire(state, Right::Publish, "first", LONG).await.expect("a free lease is taken");
     assert!(lease.remaining() > Duration::ZERO && lease.remaining() < LONG, "it lasts, and not for too long");
-    match Lease::acquire(other, "second", LONG).await {
+    match Lease::acquire(other, Right::Publish, "second", LONG).await {
         Err(StateError::Held { holder, fence, seconds }) => {
             assert_eq!((holder.as_str(), fence), ("first", lease.fence()), "who has it is named");
             assert!(seconds > 0 && seconds <= LONG.as_secs(), "and until when: {seconds} s");
@@ -267,20 +268,21 @@ async fn one_lease_at_a_time(state: &State, other: &State) {
     lease.renew(LONG).await.expect("a lease is renewed");
     let before = lease.fence();
     lease.release().await.expect("a lease is released");
-    let next = Lease::acquire(other, "second", LONG).await.expect("a released lease is free");
+    let next = Lease::acquire(other, Right::Publish, "second", LONG).await.expect("a released lease is free");
     assert!(next.fence() > before, "the fence rises");
     next.release().await.expect("a lease is released");
 }
 
 async fn a_lease_that_ran_out_is_taken_over(state: &State, other: &State) {
-    let mut stale = Lease::acquire(state, "asleep", SHORT).await.expect("a lease is taken");
+    let mut stale = Lease::acquire(state, Right::Publish, "asleep", SHORT).await.expect("a lease is taken");
     let fence = stale.fence();
     tokio::time::sleep(2 * SHORT).await;
     assert_eq!(stale.remaining(), Duration::ZERO, "its holder knows that it ran out");
     assert!(is_lost(stale.announce(1, "{}").await), "what ran out guards nothing");
     stale.renew(SHORT).await.expect("as long as nobody took it, it can be renewed");
     tokio::time::sleep(2 * SHORT).await;
-    let lease = Lease::acquire(other, "awake", LONG).await.expect("a lease that ran out is free");
+    let lease =
+        Lease::acquire(other, Right::Publish, "awake", LONG).await.expect("a lease that ran out is free");
     assert!(lease.fence() > fence, "the fence rises");
     let refused = stale.renew(LONG).await.expect_err("a stale fence is refused");
     assert!(refused.to_string().contains("awake"), "who took it is named: {refused}");
@@ -291,13 +293,13 @@ async fn a_lease_that_ran_out_is_taken_over(state: &State, other: &State) {
 }
 
 async fn announced_versions_only_rise(state: &State, other: &State) {
-    let lease = Lease::acquire(state, "first", LONG).await.expect("a lease is taken");
+    let lease = Lease::acquire(state, Right::Publish, "first", LONG).await.expect("a lease is taken");
     lease.announce(5, "{}").await.expect("a version is announced");
     for version in [0, 4, 5] {
         assert!(is_lost(lease.announce(version, "{}").await), "version {version} after 5");
     }
     lease.release().await.expect("a lease is released");
-    let lease = Lease::acquire(other, "second", LONG).await.expect("a lease is taken");
+    let lease = Lease::acquire(other, Right::Publish, "second", LONG).await.expect("a lease is taken");
     assert!(is_lost(lease.announce(5, "{}").await), "another publisher announced it");
     lease.announce(6, "{}").await.expect("the next version is announced");
     assert_eq!(state.announced().await.expect("it is read"), Some((6, "{}".to_owned())));
@@ -308,7 +310,8 @@ async fn of_racing_publishers_one_wins(open: &impl AsyncFn(&str) -> State) {
     let states = join_all((0..PUBLISHERS).map(|_| open("race"))).await;
     let mut fences = Vec::new();
     for round in 0..5 {
-        let taken = join_all(states.iter().map(|state| Lease::acquire(state, "racer", LONG))).await;
+        let taken =
+            join_all(states.iter().map(|state| Lease::acquire(state, Right::Publish, "racer", LONG))).await;
         let (won, lost): (Vec<_>, Vec<_>) = taken.into_iter().partition(Result::is_ok);
         assert_eq!(won.len(), 1, "round {round}: one of {PUBLISHERS} wins");
         for error in lost.into_iter().filter_map(Result::err) {

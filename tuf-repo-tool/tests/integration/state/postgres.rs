@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
-use tuf_repo_tool::state::{Lease, State, StateError};
+use tuf_repo_tool::state::{Lease, Right, State, StateError};
 use tuf_repo_tool::{Config, Error};
 
 use super::{changes, file, path, run, staged};
@@ -72,7 +72,7 @@ fn a_connection_that_is_cut_off_leaves_all_or_nothing() {
         let error = staging.commit().await.unwrap_err();
         assert!(matches!(error, StateError::Unreachable { .. }), "{}", said(&error));
         assert_eq!(staged(&state).await, ["before"], "the next query has a new connection");
-        let lease = Lease::acquire(&state, "holder", Duration::from_secs(60)).await.unwrap();
+        let lease = Lease::acquire(&state, Right::Publish, "holder", Duration::from_secs(60)).await.unwrap();
         execute(&server, KILL_OTHERS).await;
         lease.announce(1, "{}").await.unwrap();
     });

@@ -151,7 +151,7 @@ fn a_newer_schema_and_a_state_of_another_repository_are_refused() {
     sandbox
         .tuf_repo(&["status"])
         .code(1)
-        .says("has schema 99: expected at most 2")
+        .says("has schema 99: expected at most 3")
         .says("hint: a newer tuf-repo wrote it");
 }
 

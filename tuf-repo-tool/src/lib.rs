@@ -11,6 +11,7 @@ pub mod detached;
 pub mod edit;
 mod error;
 pub mod event;
+pub mod health;
 mod init;
 pub mod keys;
 pub mod mirror;

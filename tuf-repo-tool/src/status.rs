@@ -8,7 +8,9 @@ use tuf_core::trust::Trusted;
 use tuf_core::{Delegated, KeyId, Metadata, RoleKeys};
 
 use crate::config::{RoleKind, section};
+use crate::edit::is_here;
 use crate::error::Error;
+use crate::health::{self, Freshness, PendingEvent};
 use crate::keys::{self, KeyUri};
 use crate::publish::Changes;
 use crate::repository::{Published, Repository};
@@ -18,8 +20,11 @@ use crate::signing::role_keys;
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Status {
-    /// One row for each kind of role and each delegated one; hash bins together in one.
+    /// One row for each kind of role and each delegated one, hash bins together in one; what clients refuse first comes
+    /// first.
     pub roles: Vec<RoleStatus>,
+    /// Events that wait for signatures, the oldest first.
+    pub events: Vec<PendingEvent>,
     /// The number of targets signed for.
     pub targets: usize,
     /// Staged changes that are not published.
@@ -40,10 +45,14 @@ pub struct RoleStatus {
     pub count: usize,
     /// The highest version published.
     pub version: u64,
-    /// When the first of them expires.
+    /// When the first of them expires: from then on clients refuse it.
     pub expires: Option<DateTime<Utc>>,
-    /// When `renew` signs the first of them again.
+    /// When `renew` signs the first of them again; `None` if another machine does.
     pub renews: Option<DateTime<Utc>>,
+    /// Where it is on its way from one to the other; `None` if it is not published.
+    pub state: Option<Freshness>,
+    /// Whether this machine has the keys that it takes.
+    pub here: bool,
     /// The names of its keys.
     pub keys: Vec<String>,
     /// How many must sign.
@@ -86,21 +95,6 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
             (Some(_), RoleKind::BinN) => listing.clone(),
             (Some(published), kind) => Summary::of(published, *kind),
         };
-        let renews = summary.expires.map(|expires| expires - (config.expires.delta() - config.renew_after()));
-        match summary.expires {
-            Some(expires) if expires <= now => {
-                todo.insert(
-                    0,
-                    format!(
-                        "{kind} expired at {expires}: clients refuse this repository; run `tuf-repo renew`"
-                    ),
-                );
-            }
-            Some(expires) if renews.is_some_and(|renews| renews <= now) => {
-                todo.push(format!("{kind} expires at {expires}: run `tuf-repo renew`"));
-            }
-            _ => {}
-        }
         if let Some(published) = &published
             && published.role_keys(*kind).is_some_and(|signed| differs(repository, *kind, &signed))
         {
@@ -108,12 +102,17 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
                 "{kind}: published metadata names other keys or another threshold than tuf-repo.toml; clients follow what is published"
             ));
         }
+        let renews = summary
+            .expires
+            .map(|expires| health::renews(expires, config.expires.delta(), config.renew_after(), now));
         roles.push(RoleStatus {
             role: kind.to_string(),
             count: summary.count,
             version: summary.version,
             expires: summary.expires,
             renews,
+            state: summary.expires.map(|expires| Freshness::at(now, expires, renews)),
+            here: are_here(repository, &config.keys, config.threshold),
             keys: config.keys.iter().map(KeyUri::name).collect(),
             threshold: config.threshold,
         });
@@ -121,13 +120,8 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
     for (role, summary) in delegated {
         let config = repository.config.delegations.get(&role);
         let expires = summary.expires;
-        let renews = config.and_then(|role| Some(expires? - (role.expires.delta() - role.renew_after())));
-        if let Some(expires) = expires.filter(|expires| *expires <= now) {
-            todo.insert(
-                0,
-                format!("{role} expired at {expires}: clients refuse its targets; run `tuf-repo renew`"),
-            );
-        }
+        let renews = config
+            .and_then(|role| Some(health::renews(expires?, role.expires.delta(), role.renew_after(), now)));
         let ids = authority.get(&role);
         let keys = match config {
             Some(config) => config.keys.iter().map(KeyUri::name).collect(),
@@ -135,8 +129,16 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
         };
         let threshold = ids.map_or(0, RoleKeys::threshold);
         let (count, version) = (summary.count, summary.version);
-        roles.push(RoleStatus { role, count, version, expires, renews, keys, threshold });
+        let state = expires.map(|expires| Freshness::at(now, expires, renews));
+        let here = config.is_some_and(|config| are_here(repository, &config.keys, threshold));
+        roles.push(RoleStatus { role, count, version, expires, renews, state, here, keys, threshold });
     }
+    roles.sort_by_key(|role| (role.expires.is_none(), role.expires));
+    let events = health::pending(repository).unwrap_or_else(|error| {
+        todo.push(format!("pending events cannot be read: {}", tuf_client::chain(&error)));
+        Vec::new()
+    });
+    todo.splice(0..0, health::todo(&roles, &events));
     if published.is_none() {
         todo.push("nothing is published yet: run `tuf-repo publish`".to_owned());
     }
@@ -149,7 +151,13 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
             "keys lie unencrypted in this repository: it is a demonstration, not to be relied on".to_owned(),
         );
     }
-    Ok(Status { roles, targets, staged: staged.len(), todo, demonstration })
+    Ok(Status { roles, events, targets, staged: staged.len(), todo, demonstration })
+}
+
+/// Whether this machine has as many of these keys as must sign.
+fn are_here(repository: &Repository, keys: &[KeyUri], threshold: u32) -> bool {
+    let here = keys.iter().filter(|key| is_here(key, repository)).count();
+    usize::try_from(threshold).is_ok_and(|threshold| here >= threshold)
 }
 
 /// Whether the settings of a role are not those that were signed. A key that is elsewhere tells nothing.

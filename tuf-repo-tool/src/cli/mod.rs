@@ -94,7 +94,7 @@ enum Command {
     /// Sign again what will expire
     Renew,
     /// Show roles, versions, keys, expiries, and what needs doing
-    Status,
+    Status(status::Args),
     /// Serve the published repository over HTTP
     Serve(serve::Args),
 }
@@ -172,7 +172,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Plan => plan::run(&Repository::open(repo)?, output).await,
         Command::Publish(args) => publish::publish(&args, &Repository::open(repo)?, output).await,
         Command::Renew => publish::renew(&Repository::open(repo)?, output).await,
-        Command::Status => status::run(&Repository::open(repo)?, output).await,
+        Command::Status(args) => status::run(&args, &Repository::open(repo)?, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
 }

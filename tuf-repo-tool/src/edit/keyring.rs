@@ -84,7 +84,7 @@ impl<'a> Keyring<'a> {
 }
 
 /// A key whose file is not there, or whose public half alone is, is on another machine.
-fn is_here(uri: &KeyUri, repository: &Repository) -> bool {
+pub(crate) fn is_here(uri: &KeyUri, repository: &Repository) -> bool {
     match uri {
         KeyUri::File(_) => uri.path(repository.directory()).is_some_and(|path| path.exists()),
         KeyUri::Public(_) => false,

@@ -24,7 +24,7 @@ pub use apply::apply;
 pub(crate) use bins::NamedBins;
 pub use error::EditError;
 pub use files::{FileError, Found, case_collisions, find_files, place, target_of};
-pub(crate) use keyring::{Holder, Keyring};
+pub(crate) use keyring::{Holder, Keyring, is_here};
 pub use manifest::{Format, ManifestError, Row, Staged, rows, stage_manifest};
 pub use rules::warnings;
 pub use sizing::{Choice, Sizing, sizing};

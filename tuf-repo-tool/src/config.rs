@@ -20,7 +20,7 @@ use crate::state::StateUrl;
 const FILE: &str = "tuf-repo.toml";
 
 /// The settings of a repository.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
@@ -105,7 +105,7 @@ impl fmt::Display for RoleKind {
 }
 
 /// Keys, threshold and times of a role.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RoleConfig {
@@ -171,7 +171,7 @@ pub(crate) struct Terms<'a> {
 }
 
 /// What is mirrored, and from where.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Mirror {
@@ -380,6 +380,12 @@ pub(crate) fn section(role: &RoleName) -> Cow<'_, str> {
 pub struct Period(pub(crate) TimeDelta);
 
 impl Period {
+    /// So long a span.
+    #[must_use]
+    pub const fn new(span: TimeDelta) -> Self {
+        Self(span)
+    }
+
     /// The span.
     #[must_use]
     pub const fn delta(self) -> TimeDelta {

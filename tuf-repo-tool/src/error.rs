@@ -288,6 +288,11 @@ impl Error {
         }
     }
 
+    /// Whether only the keys of one role are the reason: they are elsewhere, cannot be opened, or do not sign.
+    pub(crate) const fn is_of_keys(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Signature { .. } | Self::Edit(EditError::SignedElsewhere { .. }))
+    }
+
     /// Whether the tool refused something as unsafe, as opposed to failing.
     #[must_use]
     pub fn is_refusal(&self) -> bool {

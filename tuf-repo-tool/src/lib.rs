@@ -23,6 +23,7 @@ mod signing;
 pub mod state;
 mod status;
 pub mod storage;
+pub mod watch;
 
 pub use config::{
     Config, DelegationConfig, Mirror, Period, PeriodError, ProjectConfig, RoleConfig, RoleKind,

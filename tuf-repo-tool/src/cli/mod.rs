@@ -14,6 +14,7 @@ mod payload;
 mod plan;
 mod publish;
 mod quickstart;
+mod renew;
 mod role;
 mod serve;
 mod status;
@@ -92,7 +93,7 @@ enum Command {
     /// Publish what is staged, as one transaction
     Publish(publish::Args),
     /// Sign again what will expire
-    Renew,
+    Renew(renew::Args),
     /// Show roles, versions, keys, expiries, and what needs doing
     Status(status::Args),
     /// Serve the published repository over HTTP
@@ -171,7 +172,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Role(command) => role::run(command, repo, output).await,
         Command::Plan => plan::run(&Repository::open(repo)?, output).await,
         Command::Publish(args) => publish::publish(&args, &Repository::open(repo)?, output).await,
-        Command::Renew => publish::renew(&Repository::open(repo)?, output).await,
+        Command::Renew(args) => renew::run(&args, &Repository::open(repo)?, output).await,
         Command::Status(args) => status::run(&args, &Repository::open(repo)?, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }

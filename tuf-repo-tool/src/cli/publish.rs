@@ -1,12 +1,10 @@
-//! `tuf-repo publish` and `tuf-repo renew`.
+//! `tuf-repo publish`.
 
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tuf_repo_tool::keys::Passphrases;
-use tuf_repo_tool::publish::{
-    self as library, Changes, Check, Options, Outcome, Renewal, read_back, renew_root,
-};
+use tuf_repo_tool::publish::{self as library, Changes, Check, Options, Outcome, read_back};
 use tuf_repo_tool::{Error, Lock, Period, Repository};
 
 use super::output::size;
@@ -91,7 +89,7 @@ async fn publish_under(
 }
 
 /// Why clients do not get what was published, where the settings say from where they do.
-async fn served(
+pub(crate) async fn served(
     repository: &Repository,
     outcome: &Outcome,
     changes: &Changes,
@@ -109,39 +107,6 @@ pub(crate) fn report(error: Option<Error>, output: &Output) -> Result<(), Failur
         output.complain(&tuf_client::chain(&error), error.hint().as_deref());
         Err(Failure::Reported(ExitCode::FAILURE))
     })
-}
-
-pub(crate) async fn renew(repository: &Repository, output: &Output) -> Result<(), Failure> {
-    let (outcome, unsigned) = renew_due(repository, &mut Passphrases::from_environment()).await?;
-    output.result(&document(&outcome), &text(&outcome, "nothing is due"));
-    let unserved = served(repository, &outcome, &Changes::default(), &Options::default()).await;
-    let reported = report(unsigned, output);
-    report(unserved, output)?;
-    reported
-}
-
-/// Signs again what is due, root included; staged changes wait for `publish`. Also says why an offline role
-/// that is due was not signed: that must not stop what clients need every day.
-pub(crate) async fn renew_due(
-    repository: &Repository,
-    passphrases: &mut Passphrases,
-) -> Result<(Outcome, Option<Error>), Error> {
-    let lock = repository.lock()?;
-    let (nothing, options) = (Changes::default(), Options::default().guarded(repository).await?);
-    // From the root down: below an expired role, nothing could be published.
-    let root = match repository.published()? {
-        Some(published) => renew_root(repository, &lock, &published, passphrases).err(),
-        None => None,
-    };
-    match library::publish(repository, &lock, passphrases, &nothing, Renewal::All, &options).await {
-        Ok(outcome) => Ok((outcome, root)),
-        Err(error) => {
-            let renewal = Renewal::Online;
-            let online =
-                library::publish(repository, &lock, passphrases, &nothing, renewal, &options).await?;
-            Ok((online, root.or(Some(error))))
-        }
-    }
 }
 
 /// What was published, for people.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use tuf_repo_tool::keys::Passphrases;
+use tuf_repo_tool::publish::{Options, renew};
 use tuf_repo_tool::quickstart::{prepare, verify};
 use url::Url;
 
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     extend(&mut document, publish::document(&outcome));
     publish::report(unserved, output)?;
     // One that slept for days has expired.
-    publish::renew_due(&repository, &mut passphrases).await?;
+    renew(&repository, &mut passphrases, &Options::default()).await?;
     let verified = verify(&repository).await?;
     output.say(&format!(
         "verified as a new client: {} targets, {}, every byte",

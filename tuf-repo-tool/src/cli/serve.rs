@@ -1,18 +1,16 @@
 //! `tuf-repo serve`.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::net::TcpListener;
-use tuf_repo_tool::Repository;
-use tuf_repo_tool::keys::Passphrases;
-use tuf_repo_tool::publish::Outcome;
+use tuf_repo_tool::{Period, Repository, watch};
 
-use super::publish::renew_due;
+use super::renew::{Teller, daemon};
 use super::{Failure, Output};
 
 /// How often `--renew` looks whether something is due.
-const RENEW_EVERY: Duration = Duration::from_secs(60);
+const RENEW_EVERY: Period = Period::new(TimeDelta::minutes(1));
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -51,12 +49,12 @@ pub(crate) async fn keep_serving(
     if !renew {
         return serve(repository, listener).await;
     }
-    let mut passphrases = Passphrases::from_environment();
-    // Ask for passphrases now, not in the night.
-    report(&renew_due(repository, &mut passphrases).await?, output);
+    // Passphrases are asked for now, not in the night.
+    let daemon = daemon(repository, RENEW_EVERY, output)?;
+    let mut teller = Teller::default();
     tokio::select! {
         result = serve(repository, listener) => result,
-        () = keep_renewing(repository, &mut passphrases, output) => Ok(()),
+        () = watch::run(daemon, std::future::pending(), |round| teller.tell(round, output)) => Ok(()),
     }
 }
 
@@ -66,28 +64,8 @@ async fn serve(repository: &Repository, listener: TcpListener) -> Result<(), Fai
         .map_err(|error| Failure::Message(format!("serving failed: {error}"), None))
 }
 
-async fn keep_renewing(repository: &Repository, passphrases: &mut Passphrases, output: &Output) {
-    loop {
-        tokio::time::sleep(RENEW_EVERY).await;
-        match renew_due(repository, passphrases).await {
-            Ok(renewed) => report(&renewed, output),
-            // A sync may hold the lock: the next minute is early enough.
-            Err(error) => output.warn(&format!("not renewed: {}", tuf_client::chain(&error))),
-        }
-    }
-}
-
-fn report((outcome, unsigned): &(Outcome, Option<tuf_repo_tool::Error>), output: &Output) {
-    if let Some(error) = unsigned {
-        output.warn(&format!("not renewed: {}", tuf_client::chain(error)));
-    }
-    if let Outcome::Published(summary) = outcome {
-        output.say(&format!("renewed: timestamp {}, snapshot {}", summary.timestamp, summary.snapshot));
-    }
-}
-
 /// Ctrl-C or SIGTERM.
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {

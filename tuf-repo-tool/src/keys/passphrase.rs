@@ -74,6 +74,16 @@ impl Prompt for Terminal {
     }
 }
 
+/// Nobody can be asked.
+#[derive(Clone, Copy, Debug)]
+struct Nobody;
+
+impl Prompt for Nobody {
+    fn ask(&self, _: &str, _: bool) -> io::Result<Option<Passphrase>> {
+        Ok(None)
+    }
+}
+
 type Lookup = Box<dyn Fn(&str) -> Option<String> + Send>;
 
 /// The passphrases of one run: finds them, and remembers those that worked.
@@ -101,6 +111,11 @@ impl Passphrases {
         prompt: impl Prompt + 'static,
     ) -> Self {
         Self { lookup: Box::new(lookup), prompt: Box::new(prompt), known: Vec::new() }
+    }
+
+    /// From now on nobody is asked: whoever could answer has gone.
+    pub fn ask_nobody(&mut self) {
+        self.prompt = Box::new(Nobody);
     }
 
     /// The passphrase to encrypt a new key with; a person is asked twice.

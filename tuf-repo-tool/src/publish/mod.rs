@@ -21,6 +21,7 @@ mod lease;
 mod pen;
 mod plan;
 mod read_back;
+mod renew;
 mod root;
 mod state_lease;
 mod transaction;
@@ -45,6 +46,7 @@ use expiry::Expiries;
 use journal::Journal;
 use pen::Pen;
 use state_lease::StateLease;
+pub(crate) use state_lease::holder;
 use transaction::{Staged, Transaction};
 
 pub use changes::{Change, Changes};
@@ -56,6 +58,7 @@ pub use pen::{Need, NeedKey};
 pub(crate) use plan::exceeded;
 pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};
 pub use read_back::read_back;
+pub use renew::{Renewed, renew};
 pub use root::{publish_first_root, renew_root};
 pub(crate) use root::{publish_next_root, settle, stands_under};
 
@@ -169,7 +172,15 @@ pub async fn publish(
     let given = async || Ok(Cow::Borrowed(changes));
     anew(options, async || publish_once(repository, lock, passphrases, given, renewal, options).await)
         .await
-        .map(|(outcome, _)| outcome)
+        .map(|done| warned(done).0)
+}
+
+/// What was done; why roles were passed over, in the log.
+fn warned<T>((outcome, changes, postponed): (Outcome, T, Vec<Error>)) -> (Outcome, T) {
+    for error in postponed {
+        tracing::warn!("not renewed: {}", tuf_client::chain(&error));
+    }
+    (outcome, changes)
 }
 
 /// Publishes what is staged, and what is due of the online roles; also says what was staged. Another machine may stage and
@@ -192,7 +203,7 @@ pub async fn publish_staged(
             Ok(Cow::Owned(changes))
         };
         let published = publish_once(repository, lock, passphrases, staged, Renewal::Online, options);
-        let (outcome, changes) = published.await?;
+        let (outcome, changes) = warned(published.await?);
         // What was staged meanwhile stays.
         if let Some(mark) = read {
             clear_staged(state, mark).await?;
@@ -226,7 +237,8 @@ fn pause(attempt: u32) -> Duration {
     Duration::from_millis(u64::from(attempt.min(20)) * (50 + u64::from(std::process::id() % 50)))
 }
 
-/// One attempt. `changes` are asked for when it is known what they are built on.
+/// One attempt. `changes` are asked for when it is known what they are built on. Also gives why roles that are due were
+/// passed over.
 async fn publish_once<'c>(
     repository: &Repository,
     _lock: &Lock,
@@ -234,7 +246,7 @@ async fn publish_once<'c>(
     mut changes: impl AsyncFnMut() -> Result<Cow<'c, Changes>, Error>,
     renewal: Renewal,
     options: &Options,
-) -> Result<(Outcome, Cow<'c, Changes>), Error> {
+) -> Result<(Outcome, Cow<'c, Changes>, Vec<Error>), Error> {
     let storage = &**repository.storage();
     if let Some(lease) = block_in_place(|| commit::guard(storage, options))? {
         lease::settle(storage, lease).await?;
@@ -249,7 +261,7 @@ async fn publish_once<'c>(
         let version = published.as_ref().map(|published| published.set().timestamp().header.version);
         if version != Some(summary.timestamp) {
             // What was asked for is published, and somebody has built on it since.
-            return Ok((Outcome::Published(summary.clone()), staged));
+            return Ok((Outcome::Published(summary.clone()), staged, Vec::new()));
         }
     }
     // What was finished is not done twice; what is due may be.
@@ -257,12 +269,14 @@ async fn publish_once<'c>(
     let changes = if completed.is_some() { &rest } else { changes };
     let mut taken = BTreeSet::new();
     for _ in 0..SKIPS {
-        let signed = block_in_place(|| {
+        let (signed, postponed) = block_in_place(|| {
             let pen = Pen::Sign(Signers::new(repository, passphrases));
-            Transaction::new(repository, published.as_ref(), pen, &taken).sign_all(changes, renewal)
+            let mut transaction = Transaction::new(repository, published.as_ref(), pen, &taken);
+            let signed = transaction.sign_all(changes, renewal)?;
+            Ok::<_, Error>((signed, transaction.postponed.into_values().collect()))
         })?;
         let Some(signed) = signed else {
-            return Ok((completed.map_or(Outcome::Nothing, Outcome::Published), staged));
+            return Ok((completed.map_or(Outcome::Nothing, Outcome::Published), staged, postponed));
         };
         let (step, expiries) = signed.into_commit(published.as_ref());
         match commit::commit(repository, options, published.as_ref(), changes, &asked, &step).await {
@@ -270,7 +284,7 @@ async fn publish_once<'c>(
                 if let Err(error) = expiries.save(repository) {
                     tracing::warn!("the next publish will read every role: {}", tuf_client::chain(&error));
                 }
-                return Ok((Outcome::Published(step.summary), staged));
+                return Ok((Outcome::Published(step.summary), staged, postponed));
             }
             // A leftover of a dead publisher, or the work of one that is alive and on this way too.
             Err(Error::Storage(StorageError::Exists { .. })) => {

@@ -12,7 +12,7 @@ use super::first::first_tree;
 use super::pen::Pen;
 use super::root::stands;
 use super::{Changes, Listed, Renewal, SignedElsewhere, Summary};
-use crate::config::RoleKind;
+use crate::config::{RoleKind, section};
 use crate::edit::{Edit, EditError, NamedBins, Tree, Visit, event_for};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
@@ -55,6 +55,8 @@ pub(super) struct Transaction<'a> {
     entries: Vec<(RoleName, MetaFile)>,
     /// What is told of each role, if this is a plan.
     pub(super) told: Option<Vec<Signed>>,
+    /// By section of the settings: why roles that are only due were passed over.
+    pub(super) postponed: BTreeMap<String, Error>,
 }
 
 /// Changes of targets, by the role that lists them.
@@ -85,6 +87,7 @@ impl<'a> Transaction<'a> {
             expiries: Expiries::load(repository),
             entries: Vec::new(),
             told: None,
+            postponed: BTreeMap::new(),
         }
     }
 
@@ -112,7 +115,7 @@ impl<'a> Transaction<'a> {
         for (role, (delegator, changes)) in by_role {
             let visit = Visit { role, delegator };
             let is_due = due.contains(&visit.role);
-            let done = self.change_role(&mut tree, visit, changes, is_due, renewal);
+            let done = self.change_role(&mut tree, visit, changes, is_due);
             done.map_err(|error| with_event(error, edits))?;
         }
         self.snapshot.meta.extend(std::mem::take(&mut self.entries));
@@ -173,7 +176,6 @@ impl<'a> Transaction<'a> {
         visit: Visit,
         changes: Vec<(&TargetPath, Option<&TargetFile>)>,
         is_due: bool,
-        renewal: Renewal,
     ) -> Result<(), Error> {
         let node = tree.take(&visit.role, visit.delegator.as_ref())?;
         let must = node.is_edited();
@@ -184,6 +186,11 @@ impl<'a> Transaction<'a> {
             return Ok(());
         }
         let wanted = changed || must;
+        // What failed for one hash bin is not asked of the next: a token counts the tries.
+        let section = section(&visit.role).into_owned();
+        if !wanted && self.postponed.contains_key(&section) {
+            return Ok(());
+        }
         match self.sign_targets(tree, &visit, value) {
             Ok((version, bytes)) => {
                 if let Some(told) = told {
@@ -192,11 +199,9 @@ impl<'a> Transaction<'a> {
                 }
                 Ok(())
             }
-            // A delegated role whose keys fail must not keep the others from being renewed.
-            Err(error)
-                if !wanted && renewal == Renewal::Online && NamedBins::split(&visit.role).is_none() =>
-            {
-                tracing::warn!("role {} is not renewed: {}", visit.role, tuf_client::chain(&error));
+            // Keys that are elsewhere, or fail, must not keep what has others from being renewed.
+            Err(error) if !wanted && error.is_of_keys() => {
+                self.postponed.insert(section, error);
                 Ok(())
             }
             Err(error) => Err(error),

@@ -65,7 +65,7 @@ fn nothing_pending_stops_what_is_due() {
     sandbox.set_periods(&["snapshot"], "30d", "1s");
     sandbox
         .tuf_repo(&["renew"])
-        .code(1)
+        .code(3)
         .says("this machine has 0 of its keys")
         .says("tuf-repo event open targets");
     sandbox.verify();

@@ -18,12 +18,14 @@ use tempfile::{NamedTempFile, TempPath};
 
 use ops::Unplaced;
 
+mod append;
 mod aside;
 mod dirs;
 mod lock;
 mod ops;
 mod part;
 
+pub use append::Appended;
 pub use aside::set_aside;
 pub use dirs::{checked_join, create_dirs, sweep, sweep_older_than};
 pub use lock::{FileLock, LockError};

@@ -3,13 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use tuf_client::durable::{DurableError, LockError};
+use tuf_client::text::{span, utc};
 use tuf_core::TopLevel;
 
 use crate::detached::DetachedError;
 use crate::edit::{EditError, FileError, ManifestError};
 use crate::event::EventError;
 use crate::keys::KeyError;
+use crate::log::Did;
 use crate::mirror::UpstreamError;
 use crate::state::StateError;
 use crate::storage::StorageError;
@@ -37,6 +40,19 @@ pub enum Error {
     /// A client of this repository failed.
     #[error(transparent)]
     Client(#[from] tuf_client::Error),
+    /// The clock is behind what was signed before.
+    #[error(
+        "the clock says {}, and what is published was signed at {} ({by}), {} later: nothing was signed",
+        utc(now), utc(signed), span(*signed - *now)
+    )]
+    Clock {
+        /// The present, as the clock has it.
+        now: DateTime<Utc>,
+        /// When something was signed before.
+        signed: DateTime<Utc>,
+        /// How that is known.
+        by: &'static str,
+    },
     /// Another publisher has published since this command began.
     #[error(
         "another publisher was faster: the timestamp was expected to be {expected} and is {found}; nothing was published, \
@@ -202,6 +218,14 @@ pub enum Error {
         /// The storage.
         storage: String,
     },
+    /// A change is made, and the log has no line of it.
+    #[error("done, but the log has no line of it ({}): {source}", did.name())]
+    Unlogged {
+        /// What was done.
+        did: Did,
+        /// Why.
+        source: LockError,
+    },
     /// The database has the new timestamp, and the storage does not.
     #[error("published in the database, but not sent to the storage")]
     Unsent {
@@ -221,6 +245,10 @@ impl Error {
         Self::Io { action, path: path.to_owned(), source }
     }
 
+    pub(crate) const fn unlogged(did: Did, source: LockError) -> Self {
+        Self::Unlogged { did, source }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -228,6 +256,11 @@ impl Error {
             Self::Busy { .. } => Some("wait until it has ended, or stop it".to_owned()),
             Self::Check { source, .. } => source.hint(),
             Self::Client(error) => error.hint(),
+            Self::Clock { .. } => Some(
+                "set the clock of this machine (NTP) and run the command again; if it is right now and was ahead when that was \
+                 signed: `publish --clock-is-right` or `renew --clock-is-right`, once"
+                    .to_owned(),
+            ),
             Self::NotLocal { .. } => Some(
                 "any web server or CDN in front of it serves them; `tuf-repo renew` by a timer keeps them from expiring".to_owned(),
             ),
@@ -258,6 +291,9 @@ impl Error {
                 "name a PostgreSQL database in tuf-repo.toml, the same on every machine: state = \"postgres://…\"; or use a \
                  server that knows If-Match"
                     .to_owned(),
+            ),
+            Self::Unlogged { .. } => Some(
+                "make log.ndjson writable, or free some space; of a publish, the next publish or renew writes the line".to_owned(),
             ),
             Self::Unsent { .. } => Some("the next publish or renew sends it".to_owned()),
             Self::Event(error) => error.hint(),
@@ -301,6 +337,7 @@ impl Error {
             Self::Edit(error) => !error.needs_signatures(),
             Self::Event(error) => error.is_refusal(),
             Self::Check { .. }
+            | Self::Clock { .. }
             | Self::Manifest(_)
             | Self::NextRoot { .. }
             | Self::OfflineKeys { .. }

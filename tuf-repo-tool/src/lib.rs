@@ -14,6 +14,7 @@ pub mod event;
 pub mod health;
 mod init;
 pub mod keys;
+pub mod log;
 pub mod mirror;
 pub mod publish;
 pub mod quickstart;

@@ -2,8 +2,9 @@
 
 use tokio::task::block_in_place;
 
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use super::lease::{self, PublishLease};
+use super::logged::{self, Prepared};
 use super::{Changes, Options, Summary, TIMESTAMP, check};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
@@ -45,14 +46,46 @@ pub(crate) async fn commit(
     asked: &str,
     commit: &Commit,
 ) -> Result<(), Error> {
-    let journal = Journal::of(repository);
     let lease = block_in_place(|| guard(&**repository.storage(), options))?;
-    block_in_place(|| journal.open(asked, commit))?;
+    let line = block_in_place(|| begin(repository, options, changes, asked, commit))?;
     let result = carry_out(repository, options, lease, published, changes, commit).await;
+    block_in_place(|| end(repository, &line, result))
+}
+
+/// As [`commit`], of a root that is signed with the same keys as the one before: no client can refuse it.
+pub(super) fn commit_root(repository: &Repository, options: &Options, commit: &Commit) -> Result<(), Error> {
+    let asked = journal::fingerprint(&commit.visible.roots);
+    let line = begin(repository, options, &Changes::default(), &asked, commit)?;
+    let result = repository.storage().create(&commit.visible.roots).map_err(Error::from);
+    end(repository, &line, result)
+}
+
+/// Says in the journal what is to be written.
+fn begin(
+    repository: &Repository,
+    options: &Options,
+    changes: &Changes,
+    asked: &str,
+    commit: &Commit,
+) -> Result<Prepared, Error> {
+    logged::settle(repository)?;
+    let line = Prepared::new(repository, options, changes, commit);
+    Journal::of(repository).open(asked, commit, &line)?;
+    Ok(line)
+}
+
+/// Ends the journal, with a line in the log of what was done.
+fn end(repository: &Repository, line: &Prepared, result: Result<(), Error>) -> Result<(), Error> {
+    let journal = Journal::of(repository);
     match &result {
         // Neither done nor refused, as when a disk is full: the next publisher goes on.
         Err(error) if !is_final(error) => {}
-        _ => journal.close()?,
+        Err(_) => journal.close()?,
+        Ok(()) => match line.write(repository) {
+            Ok(()) => journal.close()?,
+            // It is published: that must not look like a failure. The journal stays, so that the next one writes it.
+            Err(error) => tracing::warn!("{}", tuf_client::chain(&error)),
+        },
     }
     result
 }

@@ -5,6 +5,8 @@
 //! none, and need not: it skips what it finds.
 
 use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
@@ -15,6 +17,7 @@ use tuf_core::Hashes;
 
 use super::Summary;
 use super::commit::{Commit, Visible};
+use super::logged::{Prepared, Shown};
 use crate::error::Error;
 use crate::repository::Repository;
 use crate::storage::NewFile;
@@ -44,6 +47,8 @@ struct Header {
     roots: usize,
     timestamp: Option<Listed>,
     summary: Summary,
+    /// The line that the log gets when this is visible.
+    line: Option<Prepared>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,7 +70,7 @@ impl Journal {
     }
 
     /// Says durably what is to be written, in place of what was said before.
-    pub(super) fn open(&self, asked: &str, commit: &Commit) -> Result<(), Error> {
+    pub(super) fn open(&self, asked: &str, commit: &Commit, line: &Prepared) -> Result<(), Error> {
         let files = || commit.files.iter().chain(&commit.visible.roots);
         let timestamp = commit.visible.timestamp.as_deref();
         let header = Header {
@@ -76,6 +81,7 @@ impl Journal {
             roots: commit.visible.roots.len(),
             timestamp: timestamp.map(|bytes| Listed::of(super::TIMESTAMP, bytes)),
             summary: commit.summary.clone(),
+            line: Some(line.clone()),
         };
         let mut line = serde_json::to_vec(&header)
             .map_err(|error| Error::io("write", &self.0, std::io::Error::other(error)))?;
@@ -97,6 +103,23 @@ impl Journal {
             Err(error) => return Err(Error::io("read", &self.0, error)),
         };
         Ok(parse(&bytes, expected))
+    }
+
+    /// The line that the log gets of the publish that did not end, and by what it is seen whether clients see it.
+    pub(super) fn owed(&self) -> Result<Option<(Prepared, Shown)>, Error> {
+        let file = match File::open(&self.0) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &self.0, error)),
+        };
+        let mut line = Vec::new();
+        let read = BufReader::new(file).read_until(b'\n', &mut line);
+        read.map_err(|error| Error::io("read", &self.0, error))?;
+        let Ok(mut header) = serde_json::from_slice::<Header>(&line) else { return Ok(None) };
+        let root = header.files.pop().filter(|_| header.roots > 0);
+        let root = root.map(|listed| (listed.path, listed.sha256));
+        let shown = Shown { root, timestamp: header.timestamp.map(|listed| listed.sha256) };
+        Ok(header.line.map(|line| (line, shown)))
     }
 
     /// Forgets the publish: it is done, or given up. Not synced: what comes back was done already, which can be seen.

@@ -12,12 +12,14 @@
 
 mod changes;
 mod check;
+mod clock;
 mod commit;
 mod elsewhere;
 mod expiry;
 mod first;
 mod journal;
 mod lease;
+mod logged;
 mod pen;
 mod plan;
 mod read_back;
@@ -27,7 +29,7 @@ mod state_lease;
 mod transaction;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ use tokio::task::block_in_place;
 use crate::edit::{clear_staged, staged_changes};
 use crate::error::Error;
 use crate::keys::Passphrases;
+use crate::log::Did;
 use crate::repository::{Lock, Published, Repository};
 use crate::signing::Signers;
 use crate::state::State;
@@ -46,7 +49,7 @@ use expiry::Expiries;
 use journal::Journal;
 use pen::Pen;
 use state_lease::StateLease;
-pub(crate) use state_lease::holder;
+pub(crate) use state_lease::{holder, machine};
 use transaction::{Staged, Transaction};
 
 pub use changes::{Change, Changes};
@@ -134,11 +137,29 @@ pub struct Options {
     pub served_within: Duration,
     /// What excludes other publishers where the storage cannot.
     pub lease: Option<Arc<dyn PublishLease>>,
+    /// What the log says was done; absent: published, or renewed if nothing was to change.
+    pub did: Option<Did>,
+    /// Why, for the log.
+    pub why: Option<String>,
+    /// What else the log says: the event, the key.
+    pub about: BTreeMap<String, serde_json::Value>,
+    /// Whether to sign although the clock is behind what was signed before: then it was ahead at that time.
+    pub clock_is_right: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { check: Check::Default, verify: false, retry: 3, served_within: SERVED_WITHIN, lease: None }
+        Self {
+            check: Check::Default,
+            verify: false,
+            retry: 3,
+            served_within: SERVED_WITHIN,
+            lease: None,
+            did: None,
+            why: None,
+            about: BTreeMap::new(),
+            clock_is_right: false,
+        }
     }
 }
 
@@ -264,6 +285,7 @@ async fn publish_once<'c>(
             return Ok((Outcome::Published(summary.clone()), staged, Vec::new()));
         }
     }
+    clock::check(repository, published.as_ref(), options)?;
     // What was finished is not done twice; what is due may be.
     let rest = Changes::default();
     let changes = if completed.is_some() { &rest } else { changes };
@@ -325,6 +347,7 @@ async fn complete(
     let journal = Journal::of(repository);
     let expected = published.map(|published| &**published.set().timestamp().bytes());
     let entry = block_in_place(|| journal.read(expected))?;
+    logged::settle(repository)?;
     let Some(entry) = entry.filter(|entry| entry.asked == asked) else {
         journal.close()?;
         return Ok(None);

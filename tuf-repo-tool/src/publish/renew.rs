@@ -36,7 +36,9 @@ pub async fn renew(
     let lock = repository.lock()?;
     // From the root down: below an expired role, nothing could be published.
     let root = match block_in_place(|| repository.published())? {
-        Some(published) => block_in_place(|| renew_root(repository, &lock, &published, passphrases)),
+        Some(published) => {
+            block_in_place(|| renew_root(repository, &lock, &published, passphrases, &options))
+        }
         None => Ok(None),
     };
     let nothing = Changes::default();

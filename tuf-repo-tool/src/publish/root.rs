@@ -8,8 +8,10 @@ use tuf_core::{
     Envelope, Error as Refusal, Extra, Limits, Metadata, Root, Snapshot, Targets, Timestamp, TopLevel,
 };
 
-use super::commit::{Commit, Visible, commit};
+use super::clock;
+use super::commit::{Commit, Visible, commit, commit_root};
 use super::journal::{self, Journal};
+use super::logged;
 use super::{Changes, Check, Listed, Options, Summary};
 use crate::config::RoleKind;
 use crate::error::Error;
@@ -56,6 +58,7 @@ pub fn renew_root(
     _lock: &Lock,
     published: &Published,
     passphrases: &mut Passphrases,
+    options: &Options,
 ) -> Result<Option<u64>, Error> {
     let role = repository.config.role(RoleKind::Root)?;
     let root = published.set().root();
@@ -64,6 +67,7 @@ pub fn renew_root(
         copy_root(repository, published)?;
         return Ok(None);
     }
+    clock::check(repository, Some(published), options)?;
     let mut next = root.value().clone();
     next.header.version += 1;
     next.header.expires = repository.now() + role.expires.delta();
@@ -75,7 +79,11 @@ pub fn renew_root(
     RootChain::pinned(root.bytes(), Arc::new(Limits::default()))
         .and_then(|chain| chain.next(&bytes.as_slice().into()))
         .map_err(Error::Published)?;
-    write(repository, version, &bytes)?;
+    let path = Repository::metadata_path(&format!("{version}.root.json"));
+    let step = root_alone(published, NewFile { path, bytes });
+    commit_root(repository, options, &step)?;
+    let [root] = &step.visible.roots[..] else { return Ok(Some(version)) };
+    write_copy(repository, &root.bytes)?;
     Ok(Some(version))
 }
 
@@ -95,18 +103,23 @@ pub(crate) async fn publish_next_root(
         .map_err(Error::Published)?;
     stands_under(&published, next.root())?;
     let path = Repository::metadata_path(&format!("{}.root.json", next.root().header.version));
-    let step = Commit {
-        files: Vec::new(),
-        visible: Visible { roots: vec![NewFile { path, bytes: bytes.to_vec() }], timestamp: None },
-        expected: Some(published.set().timestamp().bytes().to_vec()),
-        summary: Summary::default(),
-    };
+    let step = root_alone(&published, NewFile { path, bytes: bytes.to_vec() });
     // Clients of every root there ever was, the next one included.
     let mut options = options.clone();
     options.check = Check::All;
     let (asked, nothing) = (journal::fingerprint(&bytes), Changes::default());
     commit(repository, &options, Some(&published), &nothing, &asked, &step).await?;
     write_copy(repository, bytes)
+}
+
+/// A root, and nothing else.
+fn root_alone(published: &Published, root: NewFile) -> Commit {
+    Commit {
+        files: Vec::new(),
+        visible: Visible { roots: vec![root], timestamp: None },
+        expected: Some(published.set().timestamp().bytes().to_vec()),
+        summary: Summary::default(),
+    }
 }
 
 /// Whether the published timestamp, snapshot and targets hold under a root: whoever has it next to them must accept all.
@@ -143,6 +156,7 @@ fn write(repository: &Repository, version: u64, bytes: &[u8]) -> Result<(), Erro
 /// Ends what a publisher began that was killed after clients could see it.
 pub(crate) fn settle(repository: &Repository, published: &Published, _lock: &Lock) -> Result<(), Error> {
     copy_root(repository, published)?;
+    logged::settle(repository)?;
     Journal::of(repository).close()
 }
 

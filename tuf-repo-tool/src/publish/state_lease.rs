@@ -92,7 +92,7 @@ pub(crate) fn holder() -> String {
 }
 
 /// This machine's name, for people.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     #[cfg(unix)]
     return rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]

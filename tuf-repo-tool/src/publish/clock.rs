@@ -1,0 +1,81 @@
+//! A clock that is behind what was signed before: what it signs would be due, or over, at the wrong time.
+//!
+//! Metadata does not say when it was signed, only when it expires. Of what this machine published last, its log says it, whatever
+//! became of the settings since. Of what another machine published, two roles say it together: expiry less period is the same time
+//! for both only if they were signed at once and with these periods. If an operator changed a period, or only the timestamp was
+//! renewed, the two differ and say nothing: then the clock is only held against this machine's own last publish.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Options;
+use crate::config::RoleKind;
+use crate::error::Error;
+use crate::log;
+use crate::repository::{Published, Repository};
+
+/// Clocks of machines that are kept in step by NTP differ by far less.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// When something was signed, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    at: DateTime<Utc>,
+    by: &'static str,
+}
+
+/// Refuses to sign what would be older than what is published; says so if all that is published has expired.
+///
+/// # Errors
+/// [`Error::Clock`].
+pub(super) fn check(
+    repository: &Repository,
+    published: Option<&Published>,
+    options: &Options,
+) -> Result<(), Error> {
+    let now = repository.now();
+    let own = log::last_publish(repository);
+    let own = own.and_then(|line| Some((line.after?.sha256, line.at)));
+    if let Some(known) = known(repository, published, own.as_ref())?
+        && now < known.at - TOLERANCE
+    {
+        if !options.clock_is_right {
+            return Err(Error::Clock { now, signed: known.at, by: known.by });
+        }
+        tracing::warn!("signing at {now}, although something was signed at {} ({})", known.at, known.by);
+    }
+    if let Some(end) = published.map(end)
+        && end < now
+    {
+        tracing::warn!(
+            "all that is published has expired, the last of it at {end}, and it is {now}: if that cannot be, set the clock"
+        );
+    }
+    Ok(())
+}
+
+/// The latest time of which it is certain that something was signed then.
+fn known(
+    repository: &Repository,
+    published: Option<&Published>,
+    own: Option<&(String, DateTime<Utc>)>,
+) -> Result<Option<Known>, Error> {
+    let own_time = own.map(|(_, at)| Known { at: *at, by: "by this machine, as its log says" });
+    let Some(published) = published else { return Ok(own_time) };
+    let set = published.set();
+    if own.is_some_and(|(sha256, _)| *sha256 == log::sha256(set.timestamp().bytes())) {
+        return Ok(own_time);
+    }
+    let period = |kind| repository.config.role(kind).map(|role| role.expires.delta());
+    let timestamp = set.timestamp().header.expires - period(RoleKind::Timestamp)?;
+    let snapshot = set.snapshot().header.expires - period(RoleKind::Snapshot)?;
+    let by = "as the expiries of timestamp and snapshot say";
+    let together = (timestamp == snapshot).then_some(Known { at: timestamp, by });
+    Ok([own_time, together].into_iter().flatten().max_by_key(|known| known.at))
+}
+
+/// When the last of the top-level roles expires.
+fn end(published: &Published) -> DateTime<Utc> {
+    let set = published.set();
+    let targets = set.root().header.expires.max(set.targets().header.expires);
+    targets.max(set.snapshot().header.expires).max(set.timestamp().header.expires)
+}

@@ -13,7 +13,7 @@ use tuf_core::trust::RootChain;
 use tuf_core::{Envelope, Key, KeyId, Limits, Metadata, RoleName, Root, Targets, TopLevel};
 
 use super::base::{Base, Roots, read_published};
-use super::document::{Document, DraftFile, FORMAT, PublishedFile};
+use super::document::{Document, DraftFile, FORMAT, Order, PublishedFile};
 use super::phrase::{digest, proper_id};
 use super::proposal::Proposal;
 use super::signatories::Signatories;
@@ -44,6 +44,7 @@ pub struct Bundle {
     proposals: Vec<Proposal>,
     edits: Vec<Edit>,
     names: BTreeMap<String, String>,
+    order: Order,
 }
 
 pub(super) fn limits() -> Arc<Limits> {
@@ -105,6 +106,7 @@ impl Bundle {
             proposals: Vec::new(),
             edits: document.edits,
             names: document.names,
+            order: document.order,
         };
         for draft in document.drafts {
             let role = RoleName::new(&draft.role).map_err(|error| error.to_string())?;
@@ -165,6 +167,7 @@ impl Bundle {
             drafts: self.proposals.iter().map(draft).collect(),
             edits: self.edits.clone(),
             names: self.names.clone(),
+            order: self.order,
         }
     }
 
@@ -231,8 +234,10 @@ impl Bundle {
         if let Some(top) = proposal.role().top_level() {
             // The new root itself, also while it is being checked and is not among the proposals yet.
             let new = proposal.as_root().or(new);
-            let published = by_root(old, "published", top);
-            return std::iter::once(published).chain(new.map(|new| by_root(new, "draft", top))).collect();
+            // What follows the new root holds under that one only.
+            let follows = self.order == Order::RootFirst && top != TopLevel::Root && new.is_some();
+            let published = (!follows).then(|| by_root(old, "published", top));
+            return published.into_iter().chain(new.map(|new| by_root(new, "draft", top))).collect();
         }
         let base = self.base(proposal.role()).and_then(|base| base.delegator.as_ref());
         let delegator = base.or_else(|| proposal.delegator());
@@ -392,6 +397,12 @@ impl Bundle {
 
     pub(super) const fn chain(&self) -> &RootChain {
         &self.chain
+    }
+
+    /// In which order its files appear.
+    #[must_use]
+    pub const fn order(&self) -> Order {
+        self.order
     }
 
     /// The staged edits that the drafts make.

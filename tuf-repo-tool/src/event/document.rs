@@ -9,6 +9,25 @@ use crate::edit::Edit;
 /// The version of the format that is written, and the only one that is read.
 pub(super) const FORMAT: u32 = 1;
 
+/// In which order a new root and the other files of an event appear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Order {
+    /// The others first, signed for the published root and for the new one.
+    #[default]
+    RootLast,
+    /// The root first, under which all that is published holds. What its new keys signed follows after a grace, in which
+    /// clients get it: they need not hold under the root before. For keys that nobody has any more.
+    RootFirst,
+}
+
+impl Order {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The bundle as JSON. Files of metadata are strings, so that they stay what they are to the last byte.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +42,8 @@ pub(super) struct Document {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) edits: Vec<Edit>,
     pub(super) names: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Order::is_default")]
+    pub(super) order: Order,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use tuf_core::bins::HashBins;
 use tuf_core::{Delegated, Delegations, Key, KeyId, RoleKeys, RoleName, Root, TopLevel};
 
 use super::thresholds::distinct;
-use crate::config::RoleKind;
+use crate::config::{RoleKind, section};
+use crate::edit::NamedBins;
 
 /// A key, and what people call it.
 #[derive(Clone, Debug)]
@@ -26,7 +26,8 @@ impl NamedKey {
     }
 }
 
-/// Changes to keys and thresholds, each for a role; the hash bins together are `bin-n`.
+/// Changes to keys and thresholds, each for a role; hash bins together are `bin-n`, those below the role `NAME`
+/// `NAME-bin-n`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct KeyChanges {
@@ -43,10 +44,27 @@ type Listed = Vec<(KeyId, Key)>;
 
 impl KeyChanges {
     /// The roles whose keys or thresholds are to change.
-    fn roles(&self) -> BTreeSet<&str> {
+    pub(super) fn roles(&self) -> BTreeSet<&str> {
         let added = self.add.iter().map(|(role, _)| role.as_str());
         let removed = self.remove.iter().map(|(role, _)| role.as_str());
         added.chain(removed).chain(self.thresholds.iter().map(|(role, _)| role.as_str())).collect()
+    }
+
+    /// Those of one role.
+    pub(super) fn of_role(&self, role: &str) -> Self {
+        let of = |name: &String| name == role;
+        Self {
+            add: self.add.iter().filter(|(name, _)| of(name)).cloned().collect(),
+            remove: self.remove.iter().filter(|(name, _)| of(name)).cloned().collect(),
+            thresholds: self.thresholds.iter().filter(|(name, _)| of(name)).cloned().collect(),
+        }
+    }
+
+    /// Takes others as well.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.add.extend(other.add);
+        self.remove.extend(other.remove);
+        self.thresholds.extend(other.thresholds);
     }
 
     fn concern(&self, role: &str) -> bool {
@@ -150,10 +168,12 @@ impl KeyChanges {
         Ok(())
     }
 
-    /// The name by which the changes call a role: a hash bin is `bin-n`, unless it is named itself.
+    /// The name by which the changes call a role: hash bins have one together, unless one is named itself.
     fn called(&self, role: &RoleName) -> String {
-        let is_bin = HashBins::from_role(role).is_some() && !self.concern(role.as_str());
-        if is_bin { RoleKind::BinN.name().to_owned() } else { role.as_str().to_owned() }
+        match NamedBins::split(role) {
+            Some(_) if !self.concern(role.as_str()) => section(role).into_owned(),
+            _ => role.as_str().to_owned(),
+        }
     }
 
     fn changed(&self, name: &str, keys: &mut tuf_core::Keys, current: &RoleKeys) -> Result<RoleKeys, String> {

@@ -7,7 +7,7 @@ use super::proposal::Proposal;
 use super::rebase::{Rebased, rebase};
 use super::review::Review;
 use super::store::Events;
-use super::{EventError, open};
+use super::{EventError, Order, open};
 use crate::edit::forget_edits;
 use crate::error::Error;
 use crate::keys::Passphrases;
@@ -26,6 +26,8 @@ pub struct Finished {
     pub root: Option<u64>,
     /// What was published of the other roles.
     pub outcome: Outcome,
+    /// Whether other roles are still to follow that root: [`Order::RootFirst`].
+    pub follows: bool,
 }
 
 /// Publishes an event to which nothing is missing. A root appears only after timestamp, snapshot and targets that hold
@@ -75,8 +77,16 @@ pub async fn finish(
         publish_next_root(repository, lock, root.text().as_bytes(), options).await?;
         version = Some(root.header().version);
     }
-    events.finished(id)?;
-    Ok(Finished { id: id.to_owned(), root: version, outcome })
+    let follows = follows_root(&bundle, root);
+    if !follows {
+        events.finished(id)?;
+    }
+    Ok(Finished { id: id.to_owned(), root: version, outcome, follows })
+}
+
+/// Whether the targets roles come only after the root, which is still to come.
+fn follows_root(bundle: &Bundle, root: Option<&Proposal>) -> bool {
+    bundle.order() == Order::RootFirst && root.is_some()
 }
 
 /// The files that the publish takes as they are, but for those that it published before it was killed.
@@ -87,7 +97,8 @@ fn elsewhere(
     root: Option<&Proposal>,
 ) -> Result<SignedElsewhere, Error> {
     let mut signed = SignedElsewhere::default();
-    for proposal in bundle.proposals().iter().filter(|proposal| !done.contains(proposal.role())) {
+    let now = |proposal: &&Proposal| !done.contains(proposal.role()) && !follows_root(bundle, root);
+    for proposal in bundle.proposals().iter().filter(now) {
         if let Some(value) = proposal.as_targets() {
             let text = match leftover(repository, bundle, proposal)? {
                 Some(text) => text,

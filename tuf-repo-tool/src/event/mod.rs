@@ -25,6 +25,7 @@ mod store;
 mod thresholds;
 
 pub use bundle::Bundle;
+pub use document::Order;
 pub use edit::{KeyChanges, NamedKey};
 pub use error::EventError;
 pub use finish::{Finished, finish};

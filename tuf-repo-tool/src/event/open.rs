@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{SecondsFormat, TimeDelta};
 use tuf_core::bins::HashBins;
 use tuf_core::trust::{Authority, Trusted};
-use tuf_core::{Envelope, Keys, RoleKeys, RoleName, Targets, TopLevel};
+use tuf_core::{Delegated, Envelope, Keys, RoleKeys, RoleName, Targets, TopLevel};
 
 use super::EventError;
 use super::bundle::{Bundle, MAX_SKIPPED, limits};
-use super::document::{Document, DraftFile, FORMAT, PublishedFile};
+use super::document::{Document, DraftFile, FORMAT, Order, PublishedFile};
 use super::edit::KeyChanges;
 use super::phrase::proper_id;
 use super::proposal::Proposal;
 use super::store::{Events, published_roots};
-use crate::config::Period;
+use crate::config::{Period, RoleKind, section};
 use crate::edit::{Edit, Keyring, NamedBins, Tree};
 use crate::error::Error;
 use crate::keys::{self, KeyUri};
@@ -31,6 +31,10 @@ pub struct Opening {
     pub role: RoleName,
     /// The keys and thresholds that it names.
     pub keys: KeyChanges,
+    /// Other files that are signed anew with it, each with what changes of the keys that it names.
+    pub also: BTreeMap<RoleName, KeyChanges>,
+    /// In which order they appear.
+    pub order: Order,
     /// The edits that are made in it, and in roles that these begin to delegate.
     pub edits: Vec<Edit>,
     /// How long the new file is valid; absent: as `tuf-repo.toml` says, or 365 days.
@@ -43,7 +47,53 @@ impl Opening {
     /// The same file with a new expiry.
     #[must_use]
     pub fn new(role: RoleName, reason: String) -> Self {
-        Self { role, keys: KeyChanges::default(), edits: Vec::new(), expires: None, reason }
+        Self {
+            role,
+            keys: KeyChanges::default(),
+            also: BTreeMap::new(),
+            order: Order::default(),
+            edits: Vec::new(),
+            expires: None,
+            reason,
+        }
+    }
+
+    /// Keys and thresholds of several roles, whichever files name them: all of these are in one event, from the root down.
+    /// Also each that would no longer hold is in it, and is signed with the new keys.
+    ///
+    /// # Errors
+    /// [`EventError::Draft`] if nothing is to change, or nobody names one of the roles; [`Error::Published`].
+    pub fn of_keys(repository: &Repository, changes: &KeyChanges, reason: String) -> Result<Self, Error> {
+        let published = published(repository)?;
+        let mut tree = Tree::new(&published);
+        let mut files: BTreeMap<RoleName, KeyChanges> = BTreeMap::new();
+        for role in changes.roles() {
+            files.entry(named_by(&mut tree, role)?).or_default().extend(changes.of_role(role));
+        }
+        let order = file_order(&mut tree)?;
+        let first = order.into_iter().find(|role| files.contains_key(role));
+        let first = first.ok_or_else(|| EventError::Draft("no key is to change".to_owned()))?;
+        let mut opening = Self::new(first.clone(), reason);
+        opening.keys = files.remove(&first).unwrap_or_default();
+        opening.also = files;
+        Ok(opening)
+    }
+
+    /// Every targets file with what changes in it, each after its delegator.
+    fn files<'o>(&'o self, tree: &mut Tree<'_>) -> Result<Vec<(RoleName, &'o KeyChanges)>, Error> {
+        let mut wanted: BTreeMap<&RoleName, &KeyChanges> = self.also.iter().collect();
+        wanted.insert(&self.role, &self.keys);
+        let mut files = Vec::new();
+        for role in file_order(tree)? {
+            if let Some(changes) = wanted.remove(&role)
+                && role.top_level() != Some(TopLevel::Root)
+            {
+                files.push((role, changes));
+            }
+        }
+        // A hash bin, which delegates nothing, is in no order.
+        files.extend(wanted.into_iter().map(|(role, changes)| (role.clone(), changes)));
+        Ok(files)
     }
 }
 
@@ -77,6 +127,32 @@ pub fn open(repository: &Repository, opening: &Opening) -> Result<Bundle, Error>
     let bundle = Bundle::verify(document).map_err(EventError::Draft)?;
     events.save(&bundle)?;
     Ok(bundle)
+}
+
+/// The file that names the keys of a role.
+pub(crate) fn named_by(tree: &mut Tree<'_>, role: &str) -> Result<RoleName, Error> {
+    if TopLevel::ALL.iter().any(|top| top.name() == role) {
+        return Ok(TopLevel::Root.role());
+    }
+    for visit in tree.branches()? {
+        let node = tree.find(&visit.role)?;
+        let Some(delegations) = node.value().and_then(|value| value.delegations.as_ref()) else { continue };
+        let names = match (&delegations.roles, node.bins()) {
+            (_, Some(bins)) => bins.names().any(|bin| section(&bin) == role || bin.as_str() == role),
+            (Delegated::Succinct(_), None) => role == RoleKind::BinN.name(),
+            (_, None) => delegations.role_names().iter().any(|name| name.as_str() == role),
+        };
+        if names {
+            return Ok(visit.role);
+        }
+    }
+    Err(EventError::Draft(format!("no published role delegates {role}")).into())
+}
+
+/// Root, and every targets role but hash bins after its delegator.
+fn file_order(tree: &mut Tree<'_>) -> Result<Vec<RoleName>, Error> {
+    let targets = tree.branches()?.into_iter().map(|visit| visit.role);
+    Ok(std::iter::once(TopLevel::Root.role()).chain(targets).collect())
 }
 
 /// What is published.
@@ -132,12 +208,20 @@ impl Drafting<'_> {
         let (keys, role) = (root.keys.clone(), root.role(TopLevel::Targets).clone());
         let by = published.role_name().clone();
         self.proposals.push(Proposal::root(root));
+        let mut tree = Tree::new(self.published);
+        let mut files = opening.files(&mut tree)?;
         // Before the new root appears, the published targets must hold under it.
-        if !holds(&by, &keys, &role, self.published.set().targets())? {
-            let mut tree = Tree::new(self.published);
-            self.draft(&mut tree, &TopLevel::Targets.role(), None, &KeyChanges::default())?;
+        let targets = TopLevel::Targets.role();
+        let (nothing, has) = (KeyChanges::default(), files.iter().any(|(file, _)| *file == targets));
+        match (holds(&by, &keys, &role, self.published.set().targets())?, opening.order) {
+            (false, Order::RootFirst) => {
+                let reason = "the published targets would not hold under the new root, which comes first";
+                return Err(EventError::Draft(reason.to_owned()).into());
+            }
+            (false, Order::RootLast) if !has => files.insert(0, (targets, &nothing)),
+            _ => {}
         }
-        Ok(())
+        if files.is_empty() { Ok(()) } else { self.draft(&mut tree, &files, None) }
     }
 
     fn targets(&mut self, role: &RoleName, opening: &Opening) -> Result<(), Error> {
@@ -152,24 +236,27 @@ impl Drafting<'_> {
         for edit in &opening.edits {
             tree.edit(edit, self.repository.now())?;
         }
-        self.draft(&mut tree, role, opening.expires, &opening.keys)
+        let files = opening.files(&mut tree)?;
+        self.draft(&mut tree, &files, opening.expires)
     }
 
-    /// Drafts a role, and each role below it that must be signed with it and is not signed here.
+    /// Drafts files, and each role below them that must be signed with them and is not signed here.
     fn draft(
         &mut self,
         tree: &mut Tree<'_>,
-        role: &RoleName,
+        files: &[(RoleName, &KeyChanges)],
         expires: Option<Period>,
-        changes: &KeyChanges,
     ) -> Result<(), Error> {
-        let none = || EventError::Draft(format!("no published role delegates {role}"));
-        let mut value = tree.find(role)?.value().cloned().ok_or_else(none)?;
-        changes.apply_to_delegations(role, value.delegations.as_mut()).map_err(EventError::Draft)?;
-        // This machine signs the hash bins, when the event is finished.
-        tree.replace(role, &value, |below| NamedBins::split(below).is_some())?;
-        let drafted = elsewhere(self.repository, tree, role);
-        for role in below(tree, role) {
+        for (role, changes) in files {
+            let none = || EventError::Draft(format!("no published role delegates {role}"));
+            let mut value = tree.find(role)?.value().cloned().ok_or_else(none)?;
+            changes.apply_to_delegations(role, value.delegations.as_mut()).map_err(EventError::Draft)?;
+            // This machine signs the hash bins, when the event is finished.
+            tree.replace(role, &value, |below| NamedBins::split(below).is_some())?;
+        }
+        let files: Vec<RoleName> = files.iter().map(|(role, _)| role.clone()).collect();
+        let drafted = elsewhere(self.repository, tree, &files);
+        for role in below(tree, &files) {
             if drafted.contains(&role) {
                 let wanted = expires.filter(|_| self.proposals.iter().all(|one| one.as_targets().is_none()));
                 self.propose(tree, &role, wanted)?;
@@ -250,7 +337,8 @@ impl Drafting<'_> {
             published: published.collect(),
             drafts: drafts.collect(),
             edits: opening.edits.clone(),
-            names: names(self.repository, &opening.keys),
+            names: names(self.repository, opening),
+            order: opening.order,
         })
     }
 }
@@ -262,11 +350,11 @@ fn holds(by: &RoleName, keys: &Keys, role: &RoleKeys, file: &Trusted<Targets>) -
     Ok(Authority::new(by, 0, keys, role).check(&envelope).is_met())
 }
 
-/// The roles that were edited, each after its delegator.
-fn below(tree: &Tree<'_>, role: &RoleName) -> Vec<RoleName> {
-    let mut rest: Vec<RoleName> =
-        tree.edited().into_iter().filter(|role| NamedBins::split(role).is_none()).collect();
-    let mut found = vec![role.clone()];
+/// The files, and the roles below them that were edited, each after its delegator.
+fn below(tree: &Tree<'_>, files: &[RoleName]) -> Vec<RoleName> {
+    let wanted = |role: &RoleName| NamedBins::split(role).is_none() && !files.contains(role);
+    let mut rest: Vec<RoleName> = tree.edited().into_iter().filter(wanted).collect();
+    let mut found = files.to_vec();
     let mut next = 0;
     while let Some(above) = found.get(next).cloned() {
         let is_below = |role: &mut RoleName| tree.delegator(role) == Some(&above);
@@ -276,11 +364,11 @@ fn below(tree: &Tree<'_>, role: &RoleName) -> Vec<RoleName> {
     found
 }
 
-/// Which of them are drafted: the role itself, those whose keys are elsewhere, and who begins to delegate to those.
-fn elsewhere(repository: &Repository, tree: &Tree<'_>, role: &RoleName) -> BTreeSet<RoleName> {
+/// Which of them are drafted: the files, the roles whose keys are elsewhere, and who begins to delegate to those.
+fn elsewhere(repository: &Repository, tree: &Tree<'_>, files: &[RoleName]) -> BTreeSet<RoleName> {
     let mut keyring = Keyring::new(repository);
-    let below = below(tree, role);
-    let mut drafted = BTreeSet::from([role.clone()]);
+    let below = below(tree, files);
+    let mut drafted: BTreeSet<RoleName> = files.iter().cloned().collect();
     for role in &below {
         let authority = tree.delegator(role).and_then(|by| tree.authority(by, role));
         if authority.is_some_and(|authority| keyring.signers(role, &authority).is_err()) {
@@ -295,7 +383,7 @@ fn elsewhere(repository: &Repository, tree: &Tree<'_>, role: &RoleName) -> BTree
 }
 
 /// What this repository calls its keys, also those of which only the public half is in `keys/`.
-fn names(repository: &Repository, changes: &KeyChanges) -> BTreeMap<String, String> {
+fn names(repository: &Repository, opening: &Opening) -> BTreeMap<String, String> {
     let config = &repository.config;
     let listed = std::fs::read_dir(repository.directory().join("keys")).into_iter().flatten();
     let public = listed.filter_map(|entry| {
@@ -308,6 +396,8 @@ fn names(repository: &Repository, changes: &KeyChanges) -> BTreeMap<String, Stri
         let key = keys::public(&uri, repository.directory()).ok()?;
         Some((key.id().as_str().to_owned(), uri.name()))
     });
-    let added = changes.add.iter().map(|(_, key)| (key.key.id().as_str().to_owned(), key.name.clone()));
+    let changes = std::iter::once(&opening.keys).chain(opening.also.values());
+    let added = changes.flat_map(|changes| &changes.add);
+    let added = added.map(|(_, key)| (key.key.id().as_str().to_owned(), key.name.clone()));
     named.chain(added).collect()
 }

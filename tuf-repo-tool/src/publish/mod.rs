@@ -25,6 +25,7 @@ mod plan;
 mod read_back;
 mod renew;
 mod root;
+mod spread;
 mod state_lease;
 mod transaction;
 

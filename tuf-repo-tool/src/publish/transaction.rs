@@ -11,6 +11,7 @@ use super::expiry::Expiries;
 use super::first::first_tree;
 use super::pen::Pen;
 use super::root::stands;
+use super::spread::{self, Ripeness};
 use super::{Changes, Listed, Renewal, SignedElsewhere, Summary};
 use crate::config::{RoleKind, section};
 use crate::edit::{Edit, EditError, NamedBins, Tree, Visit, event_for};
@@ -152,17 +153,17 @@ impl<'a> Transaction<'a> {
             true => Some(tree.all()?.into_iter().map(|visit| visit.role).collect()),
             false => None,
         };
-        let mut due = Vec::new();
+        let mut roles = Vec::new();
         for (visit, expires) in self.expiries.iter() {
             let Some(terms) = self.repository.config.terms(&visit.role) else { continue };
             let wanted = renewal == Renewal::All || !matches!(visit.role.as_str(), "targets" | "bins");
-            if wanted
-                && is_due(expires - self.now, terms.expires, terms.renew_after)
-                && kept.as_ref().is_none_or(|kept| kept.contains(&visit.role))
-            {
-                due.push(visit);
+            if wanted && kept.as_ref().is_none_or(|kept| kept.contains(&visit.role)) {
+                let left = expires - self.now;
+                let ripeness = Ripeness::of(left, &visit.role, terms.expires, terms.renew_after);
+                roles.push((visit, ripeness));
             }
         }
+        let due = spread::pick(roles);
         for delegator in due.iter().filter_map(|visit| visit.delegator.as_ref()) {
             tree.find(delegator)?;
         }
@@ -230,20 +231,6 @@ impl<'a> Transaction<'a> {
         self.told.get_or_insert_default().push(signed);
     }
 
-    /// When a role signed now expires. Bins are spread over a sixth of their period, so that thousands do
-    /// not fall due together.
-    fn expires(&self, period: TimeDelta, role: &RoleName) -> DateTime<Utc> {
-        let spread = match NamedBins::split(role) {
-            Some(_) => {
-                let share =
-                    role.as_str().bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31) ^ u32::from(byte));
-                TimeDelta::seconds(period.num_seconds() / 6 * i64::from(share % 1000) / 1000)
-            }
-            None => TimeDelta::zero(),
-        };
-        self.now + period - spread
-    }
-
     /// The first version from `version` on that is not known to be taken.
     fn free_version(&self, role: &RoleName, version: u64) -> u64 {
         let is_free =
@@ -264,7 +251,7 @@ impl<'a> Transaction<'a> {
         value.header.version = self.free_version(role, before + 1);
         let terms = self.repository.config.terms(role);
         let period = terms.map_or(TimeDelta::days(365), |terms| terms.expires);
-        value.header.expires = self.expires(period, role);
+        value.header.expires = spread::expires(self.now, period, role);
         let (version, expires) = (value.header.version, value.header.expires);
         let listed = match delegator {
             Some(delegator) => tree.authority(delegator, role).into_iter().collect(),
@@ -335,7 +322,7 @@ impl<'a> Transaction<'a> {
 
     fn is_due(&self, expires: DateTime<Utc>, kind: RoleKind, renewal: Renewal) -> Result<bool, Error> {
         let role = self.repository.config.role(kind)?;
-        let due = is_due(expires - self.now, role.expires.delta(), role.renew_after());
+        let due = spread::is_due(expires - self.now, role.expires.delta(), role.renew_after());
         Ok(renewal != Renewal::None && due)
     }
 
@@ -355,7 +342,7 @@ impl<'a> Transaction<'a> {
         let before = self.published.map_or(0, |published| published.set().snapshot().header.version);
         let config = self.repository.config.role(RoleKind::Snapshot)?;
         self.snapshot.header.version = self.free_version(&role, before + 1);
-        self.snapshot.header.expires = self.expires(config.expires.delta(), &role);
+        self.snapshot.header.expires = self.now + config.expires.delta();
         self.snapshot_changed = true;
         let bytes = self.sign_top(self.snapshot.clone(), RoleKind::Snapshot, elsewhere)?;
         self.expiries.follow(self.published, &self.snapshot, &bytes, gone);
@@ -378,7 +365,7 @@ impl<'a> Transaction<'a> {
         }
         let role = TopLevel::Timestamp.role();
         let config = self.repository.config.role(RoleKind::Timestamp)?;
-        let expires = self.expires(config.expires.delta(), &role);
+        let expires = self.now + config.expires.delta();
         let meta = match (self.files.last(), before) {
             (Some(file), _) if self.snapshot_changed => {
                 MetaFile::of(self.snapshot.header.version, &file.bytes)
@@ -418,12 +405,6 @@ fn with_event(mut error: Error, edits: &[Edit]) -> Error {
 /// Whether a role goes, and with it those below it.
 fn removes(changes: &Changes) -> bool {
     changes.edits().iter().any(|edit| matches!(edit, Edit::RemoveDelegation { .. } | Edit::EditBins(_)))
-}
-
-/// Whether a role is to be signed again for its age. One that is valid for longer than its period was signed before
-/// that was shortened.
-fn is_due(left: TimeDelta, expires: TimeDelta, renew_after: TimeDelta) -> bool {
-    left <= expires - renew_after || left > expires
 }
 
 /// Which role each change is for.

@@ -59,7 +59,7 @@ fn is_versioned(name: &str) -> bool {
 }
 
 /// `<hex digest>.name`, SHA-256 or SHA-512.
-fn is_hash_prefixed(name: &str) -> bool {
+pub(crate) fn is_hash_prefixed(name: &str) -> bool {
     name.split_once('.').is_some_and(|(hash, _)| {
         matches!(hash.len(), 64 | 128) && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     })

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,11 +56,16 @@ impl LocalStorage {
         }
     }
 
-    fn list_into(&self, directory: &Path, name: &str, found: &mut Vec<Listed>) -> Result<(), StorageError> {
+    fn walk_below(
+        &self,
+        directory: &Path,
+        name: &str,
+        visit: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StorageError> {
         let failed = |source| StorageError::io("list", directory, source);
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ControlFlow::Continue(())),
             Err(error) => return Err(failed(error)),
         };
         for entry in entries {
@@ -70,19 +76,22 @@ impl LocalStorage {
                 continue;
             }
             let path = if name.is_empty() { last } else { format!("{name}/{last}") };
-            match entry.metadata() {
-                Ok(metadata) if metadata.is_dir() => self.list_into(&entry.path(), &path, found)?,
+            let shown = match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => self.walk_below(&entry.path(), &path, visit)?,
                 Ok(metadata) if metadata.is_file() => {
                     let modified = metadata.modified().map_err(failed)?;
-                    found.push(Listed { path, length: metadata.len(), modified: DateTime::from(modified) });
+                    visit(Listed { path, length: metadata.len(), modified: DateTime::from(modified) })
                 }
                 // Links and devices are none either; what is gone meanwhile is gone.
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Ok(_) => ControlFlow::Continue(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => ControlFlow::Continue(()),
                 Err(error) => return Err(failed(error)),
+            };
+            if shown.is_break() {
+                return Ok(shown);
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -174,20 +183,21 @@ impl Storage for LocalStorage {
         Ok(Swap::Atomic)
     }
 
-    fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {
+    fn walk(
+        &self,
+        directory: &str,
+        visit: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
         let at = if directory.is_empty() { self.root.clone() } else { self.at(directory)? };
-        let mut found = Vec::new();
         match fs::symlink_metadata(&at) {
             // The root may be a link, which is the operator's; nothing below may.
             Ok(metadata) if metadata.is_dir() || directory.is_empty() => {
-                self.list_into(&at, directory, &mut found)?;
+                self.walk_below(&at, directory, visit).map(drop)
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StorageError::io("list", &at, error)),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StorageError::io("list", &at, error)),
         }
-        found.sort_unstable_by(|left, right| left.path.cmp(&right.path));
-        Ok(found)
     }
 
     fn remove(&self, paths: &[String]) -> Result<(), StorageError> {

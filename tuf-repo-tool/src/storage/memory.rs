@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -94,22 +95,30 @@ impl Storage for MemoryStorage {
         Ok(Swap::Atomic)
     }
 
-    fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {
+    fn walk(
+        &self,
+        directory: &str,
+        visit: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
         if !directory.is_empty() {
             check_path(directory)?;
         }
         let is_below = |path: &str| {
             directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
         };
-        let files = self.files();
-        let below = files.iter().filter(|(path, _)| is_below(path));
-        Ok(below
-            .map(|(path, (bytes, modified))| Listed {
-                path: path.clone(),
-                length: length(bytes),
-                modified: *modified,
-            })
-            .collect())
+        let below: Vec<_> = {
+            let files = self.files();
+            let below = files.iter().filter(|(path, _)| is_below(path));
+            below
+                .map(|(path, (bytes, modified))| Listed {
+                    path: path.clone(),
+                    length: length(bytes),
+                    modified: *modified,
+                })
+                .collect()
+        };
+        let _: ControlFlow<()> = below.into_iter().try_for_each(visit);
+        Ok(())
     }
 
     fn remove(&self, paths: &[String]) -> Result<(), StorageError> {

@@ -20,6 +20,7 @@ mod transport;
 mod verify;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use chrono::{DateTime, Utc};
 use tuf_client::env;
 
 pub use error::StorageError;
-pub(crate) use headers::Lifetime;
+pub(crate) use headers::{Lifetime, is_hash_prefixed};
 pub use local::LocalStorage;
 pub use memory::MemoryStorage;
 pub use object::{ObjectStorage, SWAP_DEADLINE};
@@ -82,11 +83,30 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// If the server cannot be asked.
     fn swaps(&self) -> Result<Swap, StorageError>;
 
+    /// Shows all files below a directory (empty: all), in no order and in memory that does not depend on their number, until
+    /// `visit` breaks off. What is made or removed meanwhile may be shown or not.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being listed.
+    fn walk(
+        &self,
+        directory: &str,
+        visit: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<(), StorageError>;
+
     /// All files below a directory (empty: all), sorted by path.
     ///
     /// # Errors
     /// Whatever keeps it from being listed.
-    fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError>;
+    fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {
+        let mut found = Vec::new();
+        self.walk(directory, &mut |listed| {
+            found.push(listed);
+            ControlFlow::Continue(())
+        })?;
+        found.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+        Ok(found)
+    }
 
     /// Removes files; one that is not there is fine.
     ///

@@ -5,16 +5,17 @@
 //! network before the bucket needs no rules of its own.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{
-    Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    Attribute, Attributes, Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::runtime::Runtime;
@@ -36,6 +37,11 @@ const MIN_RATE: u64 = 32 * 1024;
 const CONFLICTS: usize = 3;
 /// Requests at a time.
 const PARALLEL: usize = 16;
+/// Names that a server gives at a time.
+const PAGE: usize = 1000;
+
+/// What a server lists.
+type Objects = BoxStream<'static, Result<ObjectMeta, Error>>;
 /// The size of a part, and of what goes in one request.
 pub(super) const PART: u64 = 8 << 20;
 
@@ -288,17 +294,24 @@ impl Inner {
         }
     }
 
-    async fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {
+    /// What a server lists below a directory, page by page as it is taken.
+    fn list(&self, directory: &str) -> Result<Objects, StorageError> {
         let prefix = match &*self.below(directory) {
             "" => None,
             prefix => {
                 Some(Key::parse(prefix).map_err(|error| self.failed("list", directory, error.to_string()))?)
             }
         };
-        let mut objects = self.store.list(prefix.as_ref());
-        let mut found = Vec::new();
+        Ok(self.store.list(prefix.as_ref()))
+    }
+
+    /// Takes about a page of it; less: that was all.
+    async fn take(&self, directory: &str, objects: &mut Objects) -> Result<Vec<Listed>, StorageError> {
+        let mut found = Vec::with_capacity(PAGE);
         // Each page has a deadline, not the whole, which may have millions.
-        while let Some(object) = self.within("list", directory, DEADLINE, objects.try_next()).await? {
+        while found.len() < PAGE
+            && let Some(object) = self.within("list", directory, DEADLINE, objects.try_next()).await?
+        {
             let key = object.location.as_ref();
             let path = match &*self.prefix {
                 "" => Some(key),
@@ -314,7 +327,6 @@ impl Inner {
                 });
             }
         }
-        found.sort_unstable_by(|left, right| left.path.cmp(&right.path));
         Ok(found)
     }
 
@@ -410,12 +422,27 @@ impl Storage for ObjectStorage {
         Ok(if promises.create && promises.update.is_some() { Swap::Atomic } else { Swap::Unguarded })
     }
 
-    fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {
+    fn walk(
+        &self,
+        directory: &str,
+        visit: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
         if !directory.is_empty() {
             check_path(directory)?;
         }
-        let directory = directory.to_owned();
-        self.run(|inner| async move { inner.list(&directory).await })
+        let mut objects = self.inner.list(directory)?;
+        loop {
+            let below = directory.to_owned();
+            let (page, rest) = self.run(|inner| async move {
+                let page = inner.take(&below, &mut objects).await?;
+                Ok((page, objects))
+            })?;
+            objects = rest;
+            let is_last = page.len() < PAGE;
+            if page.into_iter().try_for_each(&mut *visit).is_break() || is_last {
+                return Ok(());
+            }
+        }
     }
 
     fn remove(&self, paths: &[String]) -> Result<(), StorageError> {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
 use tempfile::NamedTempFile;
 
-use super::{NewFile, Storage, StorageError, Swap};
+use super::{Listed, NewFile, Storage, StorageError, Swap};
 
 const MAX: u64 = 64 << 20;
 const RACERS: u8 = 16;
@@ -218,9 +219,33 @@ fn a_listing_is_complete_and_sorted(storage: &dyn Storage) {
     assert_eq!(paths(storage, "").len(), 1103);
     assert!(paths(storage, "man").is_empty(), "a file is no directory");
     assert!(paths(storage, "ma").is_empty(), "half a name is none");
+    a_walk_shows_each_file_once(storage);
     let all: Vec<_> = files.into_iter().map(|file| file.path).collect();
     storage.remove(&all).expect("many files are removed");
     assert_eq!(paths(storage, ""), ["man", "many-more/1", "many.json"]);
+}
+
+/// Also where it is broken off, and what it shows is used at once.
+fn a_walk_shows_each_file_once(storage: &dyn Storage) {
+    let mut shown = Vec::new();
+    let mut visit = |listed: Listed| {
+        let length = storage.length(&listed.path).expect("a file is looked at while others are shown");
+        assert_eq!(length, Some(listed.length), "{}", listed.path);
+        shown.push(listed);
+        ControlFlow::Continue(())
+    };
+    storage.walk("", &mut visit).expect("a storage is walked");
+    shown.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+    assert_eq!(shown, storage.list("").expect("a directory is listed"), "each once, and as it is listed");
+    for wanted in [1, 1050] {
+        let mut seen = 0;
+        let walked = storage.walk("many", &mut |_| {
+            seen += 1;
+            if seen == wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        walked.expect("a walk that is broken off is no failure");
+        assert_eq!(seen, wanted, "nothing is shown any more");
+    }
 }
 
 fn what_was_removed_is_gone(storage: &dyn Storage) {

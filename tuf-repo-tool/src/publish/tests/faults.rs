@@ -1,6 +1,7 @@
 //! A storage that breaks off or dies at a chosen operation, and tells whoever watches of every write.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,23 +10,23 @@ use crate::storage::{Listed, NewFile, Storage, StorageError, Swap};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// At this write, before or after its effect, the process dies: nothing that it does later has an effect.
     Dies { write: usize, after: bool },
     /// This operation, a read perhaps, ends in an error, before or after its effect; the process lives on.
     Breaks { operation: usize, after: bool },
 }
 
-pub(super) type Watch = Box<dyn Fn() + Send + Sync>;
+pub(crate) type Watch = Box<dyn Fn() + Send + Sync>;
 
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     inner: Arc<dyn Storage>,
     fault: Option<Fault>,
     watch: Watch,
     /// What happens between comparing and replacing, where the two are not one.
     between: Option<Watch>,
-    pub(super) writes: AtomicUsize,
-    pub(super) operations: AtomicUsize,
+    pub(crate) writes: AtomicUsize,
+    pub(crate) operations: AtomicUsize,
 }
 
 impl fmt::Debug for Faulty {
@@ -35,13 +36,13 @@ impl fmt::Debug for Faulty {
 }
 
 impl Faulty {
-    pub(super) fn new(inner: Arc<dyn Storage>, fault: Option<Fault>, watch: Watch) -> Self {
+    pub(crate) fn new(inner: Arc<dyn Storage>, fault: Option<Fault>, watch: Watch) -> Self {
         let (writes, operations) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self { inner, fault, watch, between: None, writes, operations }
     }
 
     /// One whose swap is not atomic.
-    pub(super) fn unguarded(mut self, between: Watch) -> Self {
+    pub(crate) fn unguarded(mut self, between: Watch) -> Self {
         self.between = Some(between);
         self
     }
@@ -120,8 +121,12 @@ impl Storage for Faulty {
         Ok(if self.between.is_some() { Swap::Unguarded } else { Swap::Atomic })
     }
 
-    fn list(&self, directory: &str) -> Result<Vec<Listed>, StorageError> {
-        self.read_with(|| self.inner.list(directory))
+    fn walk(
+        &self,
+        directory: &str,
+        visit: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        self.read_with(|| self.inner.walk(directory, visit))
     }
 
     fn remove(&self, paths: &[String]) -> Result<(), StorageError> {

@@ -22,7 +22,7 @@ use crate::state::State;
 use crate::storage::{self, Storage};
 
 /// The largest metadata file that this program reads of its own repository, in bytes.
-const MAX_METADATA: u64 = 1 << 30;
+pub(crate) const MAX_METADATA: u64 = 1 << 30;
 
 /// How long a command waits for another one to end.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -215,7 +215,7 @@ impl Repository {
 }
 
 /// What this program reads of its own repository: no limits but sanity, since it writes it.
-fn repository_limits() -> Limits {
+pub(crate) fn repository_limits() -> Limits {
     let mut limits = Limits::default();
     limits.snapshot_bytes = 64 << 20;
     limits.targets_bytes = MAX_METADATA;

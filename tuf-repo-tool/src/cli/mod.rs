@@ -6,6 +6,7 @@ mod add;
 mod bins;
 mod delegate;
 mod event;
+mod gc;
 mod init;
 mod key;
 mod mirror;
@@ -94,6 +95,8 @@ enum Command {
     Publish(publish::Args),
     /// Sign again what will expire
     Renew(renew::Args),
+    /// Remove published files that nothing needs any more; without --delete, say which
+    Gc(gc::Args),
     /// Show roles, versions, keys, expiries, and what needs doing
     Status(status::Args),
     /// Serve the published repository over HTTP
@@ -174,6 +177,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Publish(args) => publish::publish(&args, &Repository::open(repo)?, output).await,
         Command::Renew(args) => renew::run(&args, &Repository::open(repo)?, output).await,
         Command::Status(args) => status::run(&args, &Repository::open(repo)?, output).await,
+        Command::Gc(args) => gc::run(&args, repo, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
 }

@@ -358,6 +358,11 @@ impl Bundle {
     }
 
     /// The version that a draft of this role replaces.
+    /// The role files that it has as published, by role and version.
+    pub(crate) fn built_on(&self) -> impl Iterator<Item = (&RoleName, u64)> {
+        self.published.iter().map(|base| (base.targets.role_name(), base.targets.header.version))
+    }
+
     pub(super) fn based_on(&self, role: &RoleName) -> Option<u64> {
         match role.top_level() {
             Some(TopLevel::Root) => Some(self.chain.root().header.version),

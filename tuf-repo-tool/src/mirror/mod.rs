@@ -8,4 +8,5 @@ mod upstream;
 pub mod wheel_metadata;
 
 pub use sync::{Event, Progress, ProjectReport, Report, sync};
+pub(crate) use sync::{MAX_PAGE, project_of};
 pub use upstream::{Upstream, UpstreamError};

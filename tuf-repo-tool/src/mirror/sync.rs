@@ -20,7 +20,7 @@ use crate::state::{SeenPage, State};
 /// Projects worked on at the same time.
 const PROJECTS: usize = 4;
 /// The largest page that is read back: PyPI's largest has some 20 MB.
-const MAX_PAGE: u64 = 256 << 20;
+pub(crate) const MAX_PAGE: u64 = 256 << 20;
 /// Files of one project fetched at the same time.
 const FILES: usize = 4;
 
@@ -339,7 +339,7 @@ fn is_of(path: &str, project: &ProjectName) -> bool {
 }
 
 /// The project whose page has this target path.
-fn project_of(path: &str) -> Option<ProjectName> {
+pub(crate) fn project_of(path: &str) -> Option<ProjectName> {
     ProjectName::new(path.strip_prefix("simple/")?.strip_suffix("/index.json")?).ok()
 }
 

@@ -53,14 +53,14 @@ impl Transport for StagedTransport {
 }
 
 /// A client of the staged state, whose clock is set by hand.
-pub(super) struct Tester {
-    pub(super) client: Client,
+pub(crate) struct Tester {
+    pub(crate) client: Client,
     staged: Shared<Files>,
     now: Shared<DateTime<Utc>>,
 }
 
 impl Tester {
-    pub(super) fn new(repository: &Repository, root: &Arc<[u8]>, staged: Files) -> Result<Self, Error> {
+    pub(crate) fn new(repository: &Repository, root: &Arc<[u8]>, staged: Files) -> Result<Self, Error> {
         let storage = StorageTransport::new(repository.storage())?;
         let base = storage.base().clone();
         let (staged, now) = (Arc::new(Mutex::new(staged)), Arc::new(Mutex::new(repository.now())));

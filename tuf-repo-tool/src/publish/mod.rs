@@ -11,7 +11,7 @@
 //! timestamp ever reached are completed from the journal, or left alone: then their versions are skipped.
 
 mod changes;
-mod check;
+pub(crate) mod check;
 mod clock;
 mod commit;
 mod elsewhere;
@@ -44,7 +44,7 @@ use crate::log::Did;
 use crate::repository::{Lock, Published, Repository};
 use crate::signing::Signers;
 use crate::state::State;
-use crate::storage::StorageError;
+use crate::storage::{NewFile, Storage, StorageError};
 use commit::{Commit, Visible};
 use expiry::Expiries;
 use journal::Journal;
@@ -67,7 +67,7 @@ pub use root::{publish_first_root, renew_root};
 pub(crate) use root::{publish_next_root, settle, stands_under};
 
 /// The one file that is replaced.
-const TIMESTAMP: &str = "metadata/timestamp.json";
+pub(crate) const TIMESTAMP: &str = "metadata/timestamp.json";
 /// How long an old timestamp may be served: caches are told not to keep it, and some do for a minute.
 const SERVED_WITHIN: Duration = Duration::from_secs(90);
 /// How often a publish begins anew because a version is taken: once to find out, and then for those who race.
@@ -235,6 +235,28 @@ pub async fn publish_staged(
     .await
 }
 
+/// Where the storage does not exclude other publishers: takes the lease, and sees to it that what they have announced is
+/// what is published.
+///
+/// # Errors
+/// [`Error::Unguarded`], [`Error::LeaseHeld`].
+pub(crate) async fn settle_lease(storage: &dyn Storage, options: &Options) -> Result<(), Error> {
+    if let Some(lease) = block_in_place(|| commit::guard(storage, options))? {
+        lease::settle(storage, lease).await?;
+    }
+    Ok(())
+}
+
+/// The files that a dead publisher of this machine was about to make, in place of what is published now.
+pub(crate) fn unfinished(
+    repository: &Repository,
+    published: Option<&Published>,
+) -> Result<Vec<NewFile>, Error> {
+    let expected = published.map(|published| &**published.set().timestamp().bytes());
+    let entry = Journal::of(repository).read(expected)?;
+    Ok(entry.map(|entry| entry.commit.files).unwrap_or_default())
+}
+
 /// Tries until no other publisher is faster, as often as the options say.
 async fn anew<T>(options: &Options, mut attempt: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut attempts = 0;
@@ -270,9 +292,7 @@ async fn publish_once<'c>(
     options: &Options,
 ) -> Result<(Outcome, Cow<'c, Changes>, Vec<Error>), Error> {
     let storage = &**repository.storage();
-    if let Some(lease) = block_in_place(|| commit::guard(storage, options))? {
-        lease::settle(storage, lease).await?;
-    }
+    settle_lease(storage, options).await?;
     let mut published = block_in_place(|| repository.published())?;
     let staged = changes().await?;
     let changes = &*staged;
@@ -365,4 +385,4 @@ async fn complete(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

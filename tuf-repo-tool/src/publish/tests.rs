@@ -1,8 +1,8 @@
 //! What a publish leaves on disk: names, versions, pointers, and nothing rewritten (spec 6, PEP 458).
 
-mod faults;
+pub(crate) mod faults;
 mod several;
-mod sweep;
+pub(crate) mod sweep;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn signed(files: &Files, name: &str) -> Value {
     file["signed"].clone()
 }
 
-async fn new_repository(directory: &Path, preset: Preset) -> (Repository, Passphrases) {
+pub(crate) async fn new_repository(directory: &Path, preset: Preset) -> (Repository, Passphrases) {
     let mut passphrases = Passphrases::from_environment();
     let options = InitOptions { preset, bins: Some(2), encrypted: false, ..InitOptions::default() };
     (init(directory, &options, &mut passphrases).await.unwrap(), passphrases)

@@ -29,7 +29,7 @@ use schema::Dialect;
 pub use error::StateError;
 pub use lease::{Lease, Right};
 pub use pages::SeenPage;
-pub use staged::{Mark, StagedEdit, Staging};
+pub use staged::{Held, Mark, StagedEdit, Staging};
 pub use url::{StateUrl, StateUrlError};
 
 /// How long a command waits for a connection. A server that restarts is back by then.

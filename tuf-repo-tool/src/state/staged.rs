@@ -57,6 +57,29 @@ struct Row {
     role: Option<String>,
 }
 
+/// Nothing is staged while this lives: whoever wants to waits.
+#[derive(Debug)]
+pub struct Held {
+    mark: Mark,
+    transaction: Transaction<'static, Any>,
+}
+
+impl Held {
+    /// How far staging has come.
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Lets the others go on.
+    ///
+    /// # Errors
+    /// [`StateError`]; then the connection is lost, and they go on as well.
+    pub async fn end(self, state: &State) -> Result<(), StateError> {
+        self.transaction.rollback().await.map_err(|error| state.failed(error))
+    }
+}
+
 impl Staging<'_> {
     /// Adds a change, which replaces what was staged for this path before.
     ///
@@ -158,6 +181,20 @@ impl State {
         let query = sqlx::query("select changes from tuf_repository where id = $1").bind(self.repository);
         let row = query.fetch_one(&self.pool).await.map_err(|error| self.failed(error))?;
         row.try_get("changes").map(Mark).map_err(|error| self.failed(error))
+    }
+
+    /// Keeps all others from staging, for a moment.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn hold(&self) -> Result<Held, StateError> {
+        let held = async {
+            let mut transaction = self.begin().await?;
+            let lock = "update tuf_repository set changes = changes where id = $1 returning changes";
+            let row = sqlx::query(lock).bind(self.repository).fetch_one(&mut *transaction).await?;
+            Ok(Held { mark: Mark(row.try_get("changes")?), transaction })
+        };
+        held.await.map_err(|error| self.failed(error))
     }
 
     /// All targets that are staged.

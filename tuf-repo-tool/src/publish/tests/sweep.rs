@@ -29,18 +29,18 @@ const SAMPLE: usize = 7;
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// A repository whose published files are in memory, as they were before the publish that is tried.
-pub(super) struct World {
-    pub(super) directory: TempDir,
-    pub(super) repository: Repository,
+pub(crate) struct World {
+    pub(crate) directory: TempDir,
+    pub(crate) repository: Repository,
     base: Files,
 }
 
-pub(super) fn all_files(storage: &dyn Storage) -> Files {
+pub(crate) fn all_files(storage: &dyn Storage) -> Files {
     let listed = storage.list("").unwrap().into_iter();
     listed.map(|file| (file.path.clone(), storage.read(&file.path, u64::MAX).unwrap().unwrap())).collect()
 }
 
-pub(super) fn memory(files: &Files) -> Arc<MemoryStorage> {
+pub(crate) fn memory(files: &Files) -> Arc<MemoryStorage> {
     let storage = MemoryStorage::default();
     for (path, bytes) in files {
         storage.create(&[NewFile { path: path.clone(), bytes: bytes.clone() }]).unwrap();
@@ -49,7 +49,7 @@ pub(super) fn memory(files: &Files) -> Arc<MemoryStorage> {
 }
 
 /// Stages a target and puts its file in place.
-pub(super) fn set(changes: &mut Changes, storage: &dyn Storage, path: &str, content: &[u8]) {
+pub(crate) fn set(changes: &mut Changes, storage: &dyn Storage, path: &str, content: &[u8]) {
     let (path, hashes) = (TargetPath::new(path).unwrap(), Hashes::of(content));
     let file = NewFile { path: format!("targets/{}", path.remote(Some(&hashes))), bytes: content.to_vec() };
     storage.create(&[file]).unwrap();
@@ -58,7 +58,7 @@ pub(super) fn set(changes: &mut Changes, storage: &dyn Storage, path: &str, cont
 
 impl World {
     /// With one published state of some targets in hash bins.
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (repository, mut passphrases) = new_repository(directory.path(), Preset::Mirror).await;
         let storage = memory(&all_files(&**repository.storage()));

@@ -14,6 +14,7 @@ use crate::event::EventError;
 use crate::keys::KeyError;
 use crate::log::Did;
 use crate::mirror::UpstreamError;
+use crate::recover::RecoverError;
 use crate::state::StateError;
 use crate::storage::StorageError;
 
@@ -123,6 +124,9 @@ pub enum Error {
         /// Who.
         holder: String,
     },
+    /// A recovery was not planned, or not carried out.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
     /// A list of targets cannot be taken.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -270,6 +274,7 @@ impl Error {
             }
             Self::Edit(error) => error.hint(),
             Self::Manifest(error) => error.hint(),
+            Self::Recover(error) => error.hint(),
             Self::Target(error) => error.hint(),
             Self::Exists { .. } => Some("choose another directory".to_owned()),
             Self::File(error) => error.hint().map(str::to_owned),
@@ -336,6 +341,7 @@ impl Error {
             Self::Client(error) => error.is_refusal(),
             Self::Edit(error) => !error.needs_signatures(),
             Self::Event(error) => error.is_refusal(),
+            Self::Recover(error) => error.is_refusal(),
             Self::Check { .. }
             | Self::Clock { .. }
             | Self::Manifest(_)

@@ -20,6 +20,7 @@ pub mod mirror;
 mod parallel;
 pub mod publish;
 pub mod quickstart;
+pub mod recover;
 mod repository;
 mod serve;
 mod signing;

@@ -15,6 +15,7 @@ mod payload;
 mod plan;
 mod publish;
 mod quickstart;
+mod recover;
 mod renew;
 mod role;
 mod serve;
@@ -93,6 +94,8 @@ enum Command {
     Plan,
     /// Publish what is staged, as one transaction
     Publish(publish::Args),
+    /// After a compromise: show, or carry out, the way back to a snapshot that is known to be good
+    Recover(recover::Args),
     /// Sign again what will expire
     Renew(renew::Args),
     /// Remove published files that nothing needs any more; without --delete, say which
@@ -178,6 +181,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Renew(args) => renew::run(&args, &Repository::open(repo)?, output).await,
         Command::Status(args) => status::run(&args, &Repository::open(repo)?, output).await,
         Command::Gc(args) => gc::run(&args, repo, output).await,
+        Command::Recover(args) => recover::run(&args, &Repository::open(repo)?, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
 }

@@ -13,7 +13,7 @@ use tuf_core::trust::RootChain;
 use tuf_core::{Envelope, Key, KeyId, Limits, Metadata, RoleName, Root, Targets, TopLevel};
 
 use super::base::{Base, Roots, read_published};
-use super::document::{Document, DraftFile, FORMAT, Order, PublishedFile};
+use super::document::{Document, DraftFile, FORMAT, Order, PublishedFile, Recovery};
 use super::phrase::{digest, proper_id};
 use super::proposal::Proposal;
 use super::signatories::Signatories;
@@ -43,6 +43,7 @@ pub struct Bundle {
     published: Vec<Base>,
     proposals: Vec<Proposal>,
     edits: Vec<Edit>,
+    recovery: Option<Recovery>,
     names: BTreeMap<String, String>,
     order: Order,
 }
@@ -105,6 +106,7 @@ impl Bundle {
             published,
             proposals: Vec::new(),
             edits: document.edits,
+            recovery: document.recovery,
             names: document.names,
             order: document.order,
         };
@@ -128,7 +130,8 @@ impl Bundle {
             bundle.check_signatures(proposal)?;
         }
         super::staged::check(&bundle)?;
-        let proper = proper_id(&bundle.proposals);
+        super::recovery::check(&bundle)?;
+        let proper = proper_id(&bundle.proposals, bundle.recovery());
         if bundle.id != proper {
             return Err(format!("it calls itself {:?}; its drafts are those of {proper}", bundle.id));
         }
@@ -166,6 +169,7 @@ impl Bundle {
             published: self.published.iter().map(published).collect(),
             drafts: self.proposals.iter().map(draft).collect(),
             edits: self.edits.clone(),
+            recovery: self.recovery.clone(),
             names: self.names.clone(),
             order: self.order,
         }
@@ -179,7 +183,12 @@ impl Bundle {
             (None, by) => return self.check_new(role, by),
         };
         let new = proposal.header().version;
-        let skipped = if proposal.as_root().is_some() { 0 } else { MAX_SKIPPED };
+        let skipped = match (proposal.as_root(), &self.recovery) {
+            (Some(_), _) => 0,
+            (None, None) => MAX_SKIPPED,
+            // Whoever had its keys may have written any number of versions.
+            (None, Some(_)) => u64::MAX,
+        };
         let first = old.saturating_add(1);
         if (first..=first.saturating_add(skipped)).contains(&new) {
             return Ok(());
@@ -234,8 +243,9 @@ impl Bundle {
         if let Some(top) = proposal.role().top_level() {
             // The new root itself, also while it is being checked and is not among the proposals yet.
             let new = proposal.as_root().or(new);
-            // What follows the new root holds under that one only.
-            let follows = self.order == Order::RootFirst && top != TopLevel::Root && new.is_some();
+            // What follows the new root holds under that one only. In a recovery, nobody is to accept it who does not have that yet.
+            let first = self.order == Order::RootFirst || self.recovery.is_some();
+            let follows = first && top != TopLevel::Root && new.is_some();
             let published = (!follows).then(|| by_root(old, "published", top));
             return published.into_iter().chain(new.map(|new| by_root(new, "draft", top))).collect();
         }
@@ -277,6 +287,14 @@ impl Bundle {
             signed.push(role);
         }
         Ok(signed)
+    }
+
+    /// Whether a key may sign one of the proposals, and has not.
+    pub(crate) fn wants(&self, key: &Key) -> bool {
+        self.proposals.iter().any(|proposal| {
+            let signed = |id: &KeyId| proposal.signatures().iter().any(|signature| signature.keyid() == id);
+            self.ids_of(proposal, key).iter().any(|id| !signed(id))
+        })
     }
 
     fn ids_of(&self, proposal: &Proposal, key: &Key) -> BTreeSet<KeyId> {
@@ -379,7 +397,7 @@ impl Bundle {
     /// What all signers read to each other before they sign.
     #[must_use]
     pub fn phrase(&self) -> String {
-        phrase::phrase(&digest(&self.proposals))
+        phrase::phrase(&digest(&self.proposals, self.recovery()))
     }
 
     /// When it was opened.
@@ -400,7 +418,7 @@ impl Bundle {
         &self.roots
     }
 
-    pub(super) const fn chain(&self) -> &RootChain {
+    pub(crate) const fn chain(&self) -> &RootChain {
         &self.chain
     }
 
@@ -414,6 +432,12 @@ impl Bundle {
     #[must_use]
     pub fn edits(&self) -> &[Edit] {
         &self.edits
+    }
+
+    /// What the event recovers from, if it is a recovery: then its root is published without dual signatures.
+    #[must_use]
+    pub const fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_ref()
     }
 
     /// The proposed files.

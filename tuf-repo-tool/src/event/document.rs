@@ -41,9 +41,23 @@ pub(super) struct Document {
     pub(super) drafts: Vec<DraftFile>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) edits: Vec<Edit>,
+    /// The event goes back to a known good state, with a root that nothing published before holds under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recovery: Option<Recovery>,
     pub(super) names: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Order::is_default")]
     pub(super) order: Order,
+}
+
+/// What a recovery goes back to, and why it must.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// The version of the last snapshot that is known to be good.
+    pub known_good: u64,
+    /// The roles whose keys are not trusted any more; hash bins together as `bin-n`.
+    pub compromised: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

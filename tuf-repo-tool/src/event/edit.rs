@@ -102,7 +102,7 @@ impl KeyChanges {
     }
 
     /// Changes a root.
-    pub(super) fn apply_to_root(&self, root: &mut Root) -> Result<(), String> {
+    pub(crate) fn apply_to_root(&self, root: &mut Root) -> Result<(), String> {
         for role in self.roles() {
             let Some(top) = TopLevel::ALL.into_iter().find(|top| top.name() == role) else {
                 return Err(format!("root does not list {role}: who delegates it names its keys"));
@@ -117,7 +117,7 @@ impl KeyChanges {
     }
 
     /// Changes the delegations of a role.
-    pub(super) fn apply_to_delegations(
+    pub(crate) fn apply_to_delegations(
         &self,
         delegator: &RoleName,
         delegations: Option<&mut Delegations>,

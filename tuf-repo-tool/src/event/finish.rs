@@ -45,6 +45,9 @@ pub async fn finish(
     options: &Options,
 ) -> Result<Finished, Error> {
     let events = Events::of(repository);
+    if events.load(id)?.recovery().is_some() {
+        return crate::recover::finish(repository, lock, passphrases, id, options).await;
+    }
     let _events = events.lock()?;
     let published = open::published(repository)?;
     let Rebased { bundle, done } = rebase(repository, &published, events.load(id)?)?;

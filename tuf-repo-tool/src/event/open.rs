@@ -21,7 +21,7 @@ use crate::keys::{self, KeyUri};
 use crate::repository::{Published, Repository};
 
 /// How long a role is valid of which `tuf-repo.toml` says nothing.
-const DEFAULT_PERIOD: TimeDelta = TimeDelta::days(365);
+pub(crate) const DEFAULT_PERIOD: TimeDelta = TimeDelta::days(365);
 
 /// What an event is to change.
 #[derive(Clone, Debug)]
@@ -116,13 +116,7 @@ pub fn open(repository: &Repository, opening: &Opening) -> Result<Bundle, Error>
             return Err(EventError::Draft(reason).into());
         }
     }
-    for pending in events.pending()? {
-        let same = |proposal: &&Proposal| pending.proposal(proposal.role()).is_some();
-        if let Some(both) = drafting.proposals.iter().find(same) {
-            let (id, role) = (pending.id().to_owned(), both.role().to_string());
-            return Err(EventError::Pending { id, role }.into());
-        }
-    }
+    events.check_free(&drafting.proposals)?;
     let document = drafting.document(opening)?;
     let bundle = Bundle::verify(document).map_err(EventError::Draft)?;
     events.save(&bundle)?;
@@ -330,13 +324,14 @@ impl Drafting<'_> {
         });
         Ok(Document {
             tufsign: FORMAT,
-            id: proper_id(&self.proposals),
+            id: proper_id(&self.proposals, None),
             opened: self.repository.now().to_rfc3339_opts(SecondsFormat::Secs, true),
             reason: opening.reason.clone(),
             roots: roots.iter().map(|root| text(root)).collect(),
             published: published.collect(),
             drafts: drafts.collect(),
             edits: opening.edits.clone(),
+            recovery: None,
             names: names(self.repository, opening),
             order: opening.order,
         })
@@ -383,7 +378,7 @@ fn elsewhere(repository: &Repository, tree: &Tree<'_>, files: &[RoleName]) -> BT
 }
 
 /// What this repository calls its keys, also those of which only the public half is in `keys/`.
-fn names(repository: &Repository, opening: &Opening) -> BTreeMap<String, String> {
+pub(super) fn names(repository: &Repository, opening: &Opening) -> BTreeMap<String, String> {
     let config = &repository.config;
     let listed = std::fs::read_dir(repository.directory().join("keys")).into_iter().flatten();
     let public = listed.filter_map(|entry| {

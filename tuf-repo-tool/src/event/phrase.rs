@@ -3,6 +3,7 @@
 use data_encoding::HEXLOWER;
 use ring::digest::{Context, SHA256};
 
+use super::document::Recovery;
 use super::proposal::Proposal;
 
 /// Sixteen consonants, four bits each.
@@ -36,10 +37,13 @@ pub(super) fn normalised(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A digest of all payloads, each with its role.
-pub(super) fn digest(proposals: &[Proposal]) -> [u8; 32] {
+/// A digest of all payloads, each with its role, and of what a recovery goes back to.
+pub(super) fn digest(proposals: &[Proposal], recovery: Option<&Recovery>) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     context.update(b"tufsign 1\n");
+    if let Some(Recovery { known_good, compromised }) = recovery {
+        context.update(format!("recovery {known_good} {}\n", compromised.join(",")).as_bytes());
+    }
     for proposal in proposals {
         let payload = HEXLOWER.encode(ring::digest::digest(&SHA256, proposal.payload().as_bytes()).as_ref());
         let role = proposal.role().as_str();
@@ -51,11 +55,11 @@ pub(super) fn digest(proposals: &[Proposal]) -> [u8; 32] {
 }
 
 /// What an event with these drafts is called: its first role and version, and the start of its digest.
-pub(super) fn proper_id(proposals: &[Proposal]) -> String {
+pub(super) fn proper_id(proposals: &[Proposal], recovery: Option<&Recovery>) -> String {
     let Some(first) = proposals.first() else { return String::new() };
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let role: String = first.role().as_str().chars().take(40).map(plain).collect();
-    let digest = HEXLOWER.encode(&digest(proposals));
+    let digest = HEXLOWER.encode(&digest(proposals, recovery));
     format!("{role}-{}-{}", first.header().version, digest.get(..8).unwrap_or_default())
 }
 

@@ -9,6 +9,7 @@ use super::bundle::{Bundle, limits};
 use super::document::PublishedFile;
 use super::open::path_to;
 use super::proposal::Proposal;
+use super::recovery::root_is_published;
 use super::store::published_roots;
 use crate::error::Error;
 use crate::repository::{Published, Repository};
@@ -25,6 +26,22 @@ pub(super) struct Rebased {
 enum Base {
     Current,
     Done,
+}
+
+/// As [`rebase`], on what is published now. A recovery is based on what is known to be good: whatever is published below the
+/// root is no matter to it, and may not even verify.
+///
+/// # Errors
+/// As [`rebase`].
+pub(super) fn rebase_now(repository: &Repository, bundle: Bundle) -> Result<Rebased, Error> {
+    if bundle.recovery().is_some() {
+        let done = match root_is_published(repository, &bundle)? {
+            true => vec![TopLevel::Root.role()],
+            false => Vec::new(),
+        };
+        return Ok(Rebased { bundle, done });
+    }
+    rebase(repository, &super::open::published(repository)?, bundle)
 }
 
 /// Brings an event up to what is published now: other roles may have changed since it was opened, and with them who

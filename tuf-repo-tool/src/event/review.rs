@@ -9,6 +9,7 @@ use serde::Serialize;
 use tuf_core::{Draft, Envelope, KeyId, Metadata, Targets, TopLevel};
 
 use super::bundle::{Bundle, envelope, limits};
+use super::document::Recovery;
 use super::proposal::Proposal;
 use super::signatories::Signatories;
 use super::{EventError, diff};
@@ -27,6 +28,8 @@ pub struct Review {
     pub root: u64,
     /// SHA-256 of the first root, hex: what a signer compares who gave no root.
     pub first_root: String,
+    /// What is recovered from, if this is a recovery.
+    pub recovery: Option<Recovery>,
     /// The proposed files.
     pub drafts: Vec<DraftReview>,
     /// What all signers read to each other.
@@ -102,6 +105,7 @@ impl Review {
             reason: bundle.reason().to_owned(),
             root: bundle.chain().root().header.version,
             first_root: first.unwrap_or_default(),
+            recovery: bundle.recovery().cloned(),
             complete: drafts.iter().all(|draft| draft.signatures.iter().all(|who| who.met)),
             drafts,
             phrase: bundle.phrase(),

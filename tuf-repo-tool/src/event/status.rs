@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::rebase::rebase;
+use super::rebase::rebase_now;
 use super::store::Events;
-use super::{Bundle, EventError, Review, open};
+use super::{Bundle, EventError, Review};
 use crate::error::Error;
 use crate::repository::Repository;
 
@@ -34,8 +34,7 @@ pub fn status(repository: &Repository, id: Option<&str>) -> Result<Vec<EventStat
 }
 
 fn one(repository: &Repository, bundle: Bundle) -> Result<EventStatus, Error> {
-    let published = open::published(repository)?;
-    let (bundle, outdated) = match rebase(repository, &published, bundle.clone()) {
+    let (bundle, outdated) = match rebase_now(repository, bundle.clone()) {
         Ok(rebased) => (rebased.bundle, None),
         Err(Error::Event(error @ (EventError::Outdated { .. } | EventError::Foreign { .. }))) => {
             (bundle, Some(error.to_string()))

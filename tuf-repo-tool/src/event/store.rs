@@ -8,6 +8,7 @@ use std::time::Duration;
 use tuf_client::durable::{self, Access, FileLock};
 
 use super::bundle::{Bundle, MAX_BYTES};
+use super::proposal::Proposal;
 use super::{EventError, rebase};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
@@ -41,7 +42,7 @@ impl<'a> Events<'a> {
     }
 
     /// Nothing that is pending holds this lock: only a command does while it changes the directory.
-    pub(super) fn lock(&self) -> Result<FileLock, Error> {
+    pub(crate) fn lock(&self) -> Result<FileLock, Error> {
         durable::create_dirs(&self.directory, Access::Private)?;
         lock(&self.directory.join("lock"))
     }
@@ -62,6 +63,18 @@ impl<'a> Events<'a> {
             .collect();
         ids.sort();
         ids.iter().map(|id| self.load(id)).collect()
+    }
+
+    /// Whether no pending event changes a role that these change.
+    pub(super) fn check_free(&self, proposals: &[Proposal]) -> Result<(), Error> {
+        for pending in self.pending()? {
+            let same = |proposal: &&Proposal| pending.proposal(proposal.role()).is_some();
+            if let Some(both) = proposals.iter().find(same) {
+                let (id, role) = (pending.id().to_owned(), both.role().to_string());
+                return Err(EventError::Pending { id, role }.into());
+            }
+        }
+        Ok(())
     }
 
     /// The ID of the one event that is pending.
@@ -109,7 +122,6 @@ impl<'a> Events<'a> {
     /// [`EventError::Bundle`].
     pub fn import(&self, file: &Path) -> Result<(Bundle, usize), Error> {
         let other = read(file)?;
-        let published = super::open::published(self.repository)?;
         let foreign =
             |reason: &str| EventError::Foreign { id: other.id().to_owned(), reason: reason.to_owned() };
         let first = self.repository.first_root()?;
@@ -118,7 +130,7 @@ impl<'a> Events<'a> {
         }
         let _lock = self.lock()?;
         let ours = self.load(other.id())?;
-        let mut ours = rebase::rebase(self.repository, &published, ours)?.bundle;
+        let mut ours = rebase::rebase_now(self.repository, ours)?.bundle;
         let new = ours.merge(&other)?;
         if new > 0 {
             self.save(&ours)?;
@@ -126,7 +138,12 @@ impl<'a> Events<'a> {
         Ok((ours, new))
     }
 
-    pub(super) fn finished(&self, id: &str) -> Result<PathBuf, Error> {
+    /// Whether an event is over and done.
+    pub(crate) fn is_finished(&self, id: &str) -> bool {
+        self.directory.join("finished").join(format!("{id}{SUFFIX}")).exists()
+    }
+
+    pub(crate) fn finished(&self, id: &str) -> Result<PathBuf, Error> {
         self.end(id, "finished")
     }
 

@@ -99,11 +99,6 @@ pub(super) async fn check(
     };
     let after = with(commit.visible.timestamp.as_ref().map_or(&before, |_| &commit.visible.timestamp));
 
-    if !commit.visible.roots.is_empty() && commit.visible.timestamp.is_some() && before.is_some() {
-        // Roots are seen a moment before the timestamp is.
-        let between = Tester::new(repository, &root, with(&before))?;
-        between.refresh("a client that sees the new root and the old timestamp").await?;
-    }
     let mut root = root;
     let mut who = "a new client";
     if let Some(next) = changes.elsewhere().next_root() {

@@ -66,6 +66,10 @@ pub(super) async fn send(
         return Err(conflict(expected, found.as_deref()));
     }
     lease.announce(version(bytes).unwrap_or_default(), bytes).await?;
+    if found.as_deref().and_then(version) >= version(bytes) {
+        // Back below what an attacker wrote: nobody who comes later would send this one over that.
+        block_in_place(|| storage.swap(TIMESTAMP, expected, bytes))?;
+    }
     // From here on it is decided: whoever comes next sends it, if this publisher cannot.
     let give_up = Instant::now() + 2 * LEASE;
     loop {

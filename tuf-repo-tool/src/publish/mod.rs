@@ -23,6 +23,7 @@ mod logged;
 mod pen;
 mod plan;
 mod read_back;
+mod recovered;
 mod renew;
 mod root;
 mod spread;
@@ -62,9 +63,11 @@ pub use pen::{Need, NeedKey};
 pub(crate) use plan::exceeded;
 pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};
 pub use read_back::read_back;
+pub(crate) use recovered::{Recovered, publish_recovered};
 pub use renew::{Renewed, renew};
 pub use root::{publish_first_root, renew_root};
 pub(crate) use root::{publish_next_root, settle, stands_under};
+pub(crate) use spread::expires as expires_at;
 
 /// The one file that is replaced.
 pub(crate) const TIMESTAMP: &str = "metadata/timestamp.json";

@@ -170,6 +170,6 @@ fn copy_root(repository: &Repository, published: &Published) -> Result<(), Error
 }
 
 /// The newest root beside the settings, to hand out.
-fn write_copy(repository: &Repository, bytes: &[u8]) -> Result<(), Error> {
+pub(super) fn write_copy(repository: &Repository, bytes: &[u8]) -> Result<(), Error> {
     Ok(durable::write_atomic(&repository.directory().join("root.json"), bytes)?)
 }

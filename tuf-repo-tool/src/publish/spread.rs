@@ -16,7 +16,7 @@ const AHEAD: i32 = 60;
 const STEPS: i64 = 1000;
 
 /// When a role expires that is signed at `now`: of hash bins, each at a time of its own up to a sixth of the period earlier.
-pub(super) fn expires(now: DateTime<Utc>, period: TimeDelta, role: &RoleName) -> DateTime<Utc> {
+pub(crate) fn expires(now: DateTime<Utc>, period: TimeDelta, role: &RoleName) -> DateTime<Utc> {
     let early = match NamedBins::split(role) {
         // Bins have much the same names: only a good hash spreads them.
         Some(_) => {
@@ -60,8 +60,7 @@ impl Ripeness {
 
 /// The roles to sign again: those that are due and, if there are any, those that nearly are.
 pub(super) fn pick<T>(roles: impl IntoIterator<Item = (T, Ripeness)>) -> Vec<T> {
-    let mut candidates: Vec<_> =
-        roles.into_iter().filter(|(_, ripeness)| *ripeness != Ripeness::Unripe).collect();
+    let mut candidates: Vec<_> = roles.into_iter().filter(|(_, ripeness)| *ripeness != Ripeness::Unripe).collect();
     if !candidates.iter().any(|(_, ripeness)| *ripeness == Ripeness::Ripe) {
         candidates.clear();
     }
@@ -128,21 +127,21 @@ mod tests {
 
     #[test]
     fn what_is_nearly_due_waits_for_what_is() {
+        use Ripeness::{Nearly, Ripe, Unripe};
         let (day, bin, other) =
             (TimeDelta::days(1), RoleName::new("bin-4-0").unwrap(), RoleName::new("docs").unwrap());
         for (hours, of_bin, of_other) in [
-            (16 * 24, Ripeness::Unripe, Ripeness::Unripe),
-            (15 * 24 + 13, Ripeness::Unripe, Ripeness::Unripe),
-            (15 * 24 + 12, Ripeness::Nearly, Ripeness::Unripe),
-            (15 * 24, Ripeness::Ripe, Ripeness::Ripe),
-            (-1, Ripeness::Ripe, Ripeness::Ripe),
-            (30 * 24 + 1, Ripeness::Ripe, Ripeness::Ripe),
+            (16 * 24, Unripe, Unripe),
+            (15 * 24 + 13, Unripe, Unripe),
+            (15 * 24 + 12, Nearly, Unripe),
+            (15 * 24, Ripe, Ripe),
+            (-1, Ripe, Ripe),
+            (30 * 24 + 1, Ripe, Ripe),
         ] {
             let left = TimeDelta::hours(hours);
             assert_eq!(Ripeness::of(left, &bin, day * 30, day * 15), of_bin, "{hours} hours");
             assert_eq!(Ripeness::of(left, &other, day * 30, day * 15), of_other, "{hours} hours");
         }
-        use Ripeness::{Nearly, Ripe, Unripe};
         for (roles, expected) in [
             (vec![], vec![]),
             (vec![(1, Nearly), (2, Unripe)], vec![]),

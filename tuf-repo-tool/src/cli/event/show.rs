@@ -17,6 +17,15 @@ pub(super) fn text(review: &Review, unanchored: bool) -> String {
     } else {
         lines.push(format!("rests on root {}, which follows from the root that you know", review.root));
     }
+    if let Some(recovery) = &review.recovery {
+        lines.push(String::new());
+        lines.extend([
+            format!("RECOVERY from a compromise of {}", recovery.compromised.join(", ")),
+            format!("    goes back to snapshot {}: what was published since is dropped, unless it is kept", recovery.known_good),
+            "    the new root is NOT dual-signed: from it on, no client accepts anything that the old keys of".to_owned(),
+            "    timestamp and snapshot signed, and every client forgets the versions that it saw of them".to_owned(),
+        ]);
+    }
     for draft in &review.drafts {
         lines.push(String::new());
         lines.extend(draft_lines(draft));

@@ -159,7 +159,7 @@ impl World {
         let options = publish::Options::default();
         if let Some(published) = block_in_place(|| repository.published())? {
             // Time passes fast here: what expires meanwhile is signed first.
-            publish::renew_root(repository, &lock, &published, &mut passphrases)?;
+            publish::renew_root(repository, &lock, &published, &mut passphrases, &options)?;
             let nothing = Changes::default();
             publish::publish(repository, &lock, &mut passphrases, &nothing, Renewal::All, &options).await?;
         }

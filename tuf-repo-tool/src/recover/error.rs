@@ -1,0 +1,132 @@
+//! What can go wrong with a recovery, in words for its operator.
+
+use std::path::PathBuf;
+
+/// Why a recovery was not planned or not carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// The archive is no copy of what this repository published.
+    #[error("{} is no copy of what is published: {reason}", path.display())]
+    Archive {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Files of targets that are restored are missing or damaged, and in no archive.
+    #[error("{} files of restored targets are not what was signed, first {}", .0.len(), .0.iter().take(5).cloned().collect::<Vec<_>>().join(", "))]
+    Files(Vec<String>),
+    /// The snapshot that is said to be good cannot be used.
+    #[error("snapshot {version} cannot be gone back to: {reason}")]
+    KnownGood {
+        /// Its version.
+        version: u64,
+        /// What is wrong with it, or with a file that it lists.
+        reason: String,
+    },
+    /// As many keys of root are compromised as may sign it.
+    #[error(
+        "{compromised} keys of root are compromised, and {threshold} sign a root: whoever has them is as trusted as you are"
+    )]
+    Root {
+        /// How many keys.
+        compromised: usize,
+        /// How many sign.
+        threshold: u32,
+    },
+    /// A key that is replaced has no successor.
+    #[error("role {role} needs a new key in place of {key}")]
+    NoNewKey {
+        /// The role.
+        role: String,
+        /// The key.
+        key: String,
+    },
+    /// A new key is one of those that are replaced.
+    #[error("the new key {uri} of role {role} is one that is replaced")]
+    OldKey {
+        /// The role.
+        role: String,
+        /// The key.
+        uri: String,
+    },
+    /// What is published is not what the plan was made for.
+    #[error("the plan is for {planned}, and {found} is published: nothing was changed")]
+    Moved {
+        /// The plan, or the timestamp that it is bound to.
+        planned: String,
+        /// What is there now.
+        found: String,
+        /// The ID of a plan for that.
+        plan: String,
+    },
+    /// No recovery is under way, and none was asked for.
+    #[error("no recovery is under way here")]
+    NotUnderWay,
+    /// There is no such role, or no such key of it.
+    #[error("{0}")]
+    Role(String),
+    /// Another recovery is under way.
+    #[error("another recovery is under way{}: of {compromised}, back to snapshot {known_good}", event.as_ref().map(|id| format!(", event {id}")).unwrap_or_default())]
+    UnderWay {
+        /// What it recovers from.
+        compromised: String,
+        /// What it goes back to.
+        known_good: u64,
+        /// Its event.
+        event: Option<String>,
+    },
+}
+
+impl RecoverError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Archive { .. } => {
+                "--archive wants a copy of the public directory, with metadata/ and targets/ in it".to_owned()
+            }
+            Self::Files(_) => {
+                "put the files back, or name a copy of the public directory that has them with --archive".to_owned()
+            }
+            Self::KnownGood { .. } => "name an earlier snapshot, or a copy of the public directory from before with \
+                 --archive"
+                .to_owned(),
+            Self::Root { .. } => {
+                "no root can say whom to trust any more: make a new repository, and hand its root out with new clients"
+                    .to_owned()
+            }
+            Self::NoNewKey { role, .. } => format!(
+                "its holder makes one (`tuf-repo key generate NAME --out DIR`) and hands out NAME.pub.json; then \
+                 `tuf-repo key import NAME.pub.json --public --name NAME` and --new-key {role}=pub:keys/NAME.pub.json"
+            ),
+            Self::OldKey { role, .. } => format!("make a new one and name it: --new-key {role}=URI"),
+            Self::Moved { plan, .. } => format!(
+                "stop what publishes by itself (timers, `renew --watch`); look at the plan again, without --apply, and carry it \
+                 out with --apply --plan {plan}: signatures that were given stay good"
+            ),
+            Self::NotUnderWay => {
+                "`tuf-repo recover --compromised ROLE --known-good VERSION` makes a plan".to_owned()
+            }
+            Self::Role(_) => return None,
+            Self::UnderWay { event, .. } => match event {
+                Some(id) => format!("`tuf-repo recover --apply` goes on with it; `tuf-repo event abort {id}` gives it up"),
+                None => "`tuf-repo recover --apply` goes on with it".to_owned(),
+            },
+        })
+    }
+
+    /// Whether this is a refusal of something unsafe.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Files(_)
+                | Self::KnownGood { .. }
+                | Self::Root { .. }
+                | Self::OldKey { .. }
+                | Self::Moved { .. }
+        )
+    }
+}

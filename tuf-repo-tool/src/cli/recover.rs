@@ -197,10 +197,10 @@ fn text(plan: &Plan, request: &Request, shown: &[Difference], more: usize) -> St
 
     lines.push(format!("\n1. root {} replaces keys, without dual signatures", version("root")));
     for key in &plan.keys {
-        let made = if key.exists { "" } else { ", which is made" };
+        let made = if key.exists { "" } else { " (--apply makes it)" };
         let gone = key.old_uri.clone().or_else(|| key.old.as_ref().map(|id| id.chars().take(8).collect()));
         let gone = gone.map_or_else(|| "besides".to_owned(), |old| format!("in place of {old}"));
-        lines.push(format!("  {}: {} {gone}{made}", key.role, key.new_uri));
+        lines.push(format!("  {}: {}{made} {gone}", key.role, key.new_uri));
     }
     lines.push("\n2. people sign".to_owned());
     for signing in &plan.signing {

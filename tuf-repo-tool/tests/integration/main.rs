@@ -15,6 +15,7 @@ mod plan;
 mod publish_crash;
 mod publish_races;
 mod quickstart;
+mod recover;
 mod repository;
 mod state;
 mod storage;

@@ -13,12 +13,12 @@ use serde_json::Value;
 use crate::support::{Run, Sandbox, TUF_REPO, write};
 
 /// A repository of the preset `offline-root`, and the directory with its offline keys.
-struct Ceremony {
-    sandbox: Sandbox,
+pub(crate) struct Ceremony {
+    pub(crate) sandbox: Sandbox,
 }
 
 impl Ceremony {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let sandbox = Sandbox::new();
         let away = sandbox.path("away").display().to_string();
         sandbox.init(&["--preset", "offline-root", "--offline-keys", &away, "--bins", "2"]).ok();
@@ -27,7 +27,7 @@ impl Ceremony {
     }
 
     /// `tuf-repo --repo … event ARGUMENTS`.
-    fn event(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn event(&self, arguments: &[&str]) -> Run {
         self.sandbox.tuf_repo(&[&["event"], arguments].concat())
     }
 
@@ -39,7 +39,7 @@ impl Ceremony {
     }
 
     /// The bundle of a pending event.
-    fn bundle(&self, id: &str) -> PathBuf {
+    pub(crate) fn bundle(&self, id: &str) -> PathBuf {
         self.sandbox.repo().join(format!("state/events/{id}.tufsign"))
     }
 
@@ -51,7 +51,7 @@ impl Ceremony {
     }
 
     /// Signs a bundle with offline keys, in a place that has no repository.
-    fn sign(&self, bundle: &Path, keys: &[&str]) -> Run {
+    pub(crate) fn sign(&self, bundle: &Path, keys: &[&str]) -> Run {
         let mut command = self.sandbox.command(TUF_REPO);
         command.current_dir(self.sandbox.path("away")).args(["event", "sign", "--yes"]).arg(bundle);
         for key in keys {
@@ -75,7 +75,7 @@ impl Ceremony {
     }
 
     /// A new key whose private half is taken away; gives the argument that adds it.
-    fn new_key(&self, role: &str, name: &str) -> String {
+    pub(crate) fn new_key(&self, role: &str, name: &str) -> String {
         self.sandbox.tuf_repo(&["key", "generate", name, "--no-passphrase"]).ok();
         for file in [format!("{name}.pem"), format!("{name}.pub.json")] {
             let bytes = std::fs::read(self.sandbox.repo().join("keys").join(&file)).unwrap();
@@ -86,7 +86,7 @@ impl Ceremony {
     }
 
     /// `signed` of a published file, and the number of its signatures.
-    fn published(&self, name: &str) -> (Value, usize) {
+    pub(crate) fn published(&self, name: &str) -> (Value, usize) {
         let bytes = std::fs::read(self.sandbox.public("metadata").join(name)).unwrap();
         let file: Value = serde_json::from_slice(&bytes).unwrap();
         (file["signed"].clone(), file["signatures"].as_array().unwrap().len())

@@ -232,10 +232,13 @@ impl Config {
     /// # Errors
     /// [`Error::File`].
     pub fn save(&self, repository: &Path) -> Result<(), Error> {
-        let path = Self::path(repository);
-        let text = toml::to_string(self)
-            .map_err(|error| Error::Config { path: path.clone(), reason: error.to_string() })?;
-        Ok(durable::write_atomic(&path, text.as_bytes())?)
+        Ok(durable::write_atomic(&Self::path(repository), self.text(repository)?.as_bytes())?)
+    }
+
+    /// The settings as they are written.
+    pub(crate) fn text(&self, repository: &Path) -> Result<String, Error> {
+        toml::to_string(self)
+            .map_err(|error| Error::Config { path: Self::path(repository), reason: error.to_string() })
     }
 
     fn check(&self) -> Result<(), String> {

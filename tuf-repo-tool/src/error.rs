@@ -8,6 +8,7 @@ use tuf_client::durable::{DurableError, LockError};
 use tuf_client::text::{span, utc};
 use tuf_core::TopLevel;
 
+use crate::adopt::AdoptError;
 use crate::detached::DetachedError;
 use crate::edit::{EditError, FileError, ManifestError};
 use crate::event::EventError;
@@ -22,6 +23,9 @@ use crate::storage::StorageError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// What somebody published cannot be taken over.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
     /// The staged state did not pass the check by a real client; nothing was published.
     #[error("the check before publishing failed, {stage}: nothing was published")]
     Check {
@@ -257,6 +261,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Adopt(error) => error.hint(),
             Self::Busy { .. } => Some("wait until it has ended, or stop it".to_owned()),
             Self::Check { source, .. } => source.hint(),
             Self::Client(error) => error.hint(),
@@ -338,6 +343,7 @@ impl Error {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
+            Self::Adopt(error) => error.is_refusal(),
             Self::Client(error) => error.is_refusal(),
             Self::Edit(error) => !error.needs_signatures(),
             Self::Event(error) => error.is_refusal(),

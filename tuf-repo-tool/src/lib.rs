@@ -6,6 +6,7 @@
 //! brings it up to date with an upstream index, and [`publish::publish`] makes a new state visible in one
 //! transaction.
 
+pub mod adopt;
 mod config;
 pub mod detached;
 pub mod edit;

@@ -73,7 +73,7 @@ fn bin_count(text: &str) -> Result<u32, String> {
 }
 
 /// A URL without a password: every user of the machine can see the arguments of a command.
-fn state_url(text: &str) -> Result<StateUrl, String> {
+pub(super) fn state_url(text: &str) -> Result<StateUrl, String> {
     let url: StateUrl = text.parse().map_err(|error: StateUrlError| error.to_string())?;
     match url.has_password() {
         false => Ok(url),

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 more signatures needed, 4 refused as unsafe.
 
 mod add;
+mod adopt;
 mod bins;
 mod delegate;
 mod event;
@@ -104,6 +105,8 @@ enum Command {
     Status(status::Args),
     /// Serve the published repository over HTTP
     Serve(serve::Args),
+    /// Make all working state anew from what is published
+    Rebuild(adopt::RebuildArgs),
 }
 
 /// Why a command ended without success.
@@ -182,6 +185,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args, &Repository::open(repo)?, output).await,
         Command::Gc(args) => gc::run(&args, repo, output).await,
         Command::Recover(args) => recover::run(&args, &Repository::open(repo)?, output).await,
+        Command::Rebuild(args) => adopt::rebuild(&args, repo, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
 }

@@ -17,16 +17,17 @@ const STEPS: i64 = 1000;
 
 /// When a role expires that is signed at `now`: of hash bins, each at a time of its own up to a sixth of the period earlier.
 pub(crate) fn expires(now: DateTime<Utc>, period: TimeDelta, role: &RoleName) -> DateTime<Utc> {
-    let early = match NamedBins::split(role) {
-        // Bins have much the same names: only a good hash spreads them.
-        Some(_) => {
-            let hash = digest(&SHA256, role.as_str().as_bytes());
-            let share = hash.as_ref().iter().take(4).fold(0_i64, |share, byte| share << 8 | i64::from(*byte));
-            TimeDelta::seconds((period / SPREAD).num_seconds() * (share % STEPS) / STEPS)
-        }
-        None => TimeDelta::zero(),
-    };
-    now + period - early
+    now + period - TimeDelta::seconds((period / SPREAD).num_seconds() * share(role) / STEPS)
+}
+
+/// How many thousandths of a sixth of its period a role expires early.
+pub(crate) fn share(role: &RoleName) -> i64 {
+    if NamedBins::split(role).is_none() {
+        return 0;
+    }
+    // Bins have much the same names: only a good hash spreads them.
+    let hash = digest(&SHA256, role.as_str().as_bytes());
+    hash.as_ref().iter().take(4).fold(0_i64, |share, byte| share << 8 | i64::from(*byte)) % STEPS
 }
 
 /// Whether a role that expires in `left` is to be signed again for its age. One that is valid for longer than its period was
@@ -60,7 +61,8 @@ impl Ripeness {
 
 /// The roles to sign again: those that are due and, if there are any, those that nearly are.
 pub(super) fn pick<T>(roles: impl IntoIterator<Item = (T, Ripeness)>) -> Vec<T> {
-    let mut candidates: Vec<_> = roles.into_iter().filter(|(_, ripeness)| *ripeness != Ripeness::Unripe).collect();
+    let mut candidates: Vec<_> =
+        roles.into_iter().filter(|(_, ripeness)| *ripeness != Ripeness::Unripe).collect();
     if !candidates.iter().any(|(_, ripeness)| *ripeness == Ripeness::Ripe) {
         candidates.clear();
     }

@@ -11,8 +11,7 @@ use tuf_core::{
 use super::clock;
 use super::commit::{Commit, Visible, commit, commit_root};
 use super::journal::{self, Journal};
-use super::logged;
-use super::{Changes, Check, Listed, Options, Summary};
+use super::{Changes, Check, Listed, Options, Summary, logged, spread};
 use crate::config::RoleKind;
 use crate::error::Error;
 use crate::keys::Passphrases;
@@ -63,7 +62,7 @@ pub fn renew_root(
     let role = repository.config.role(RoleKind::Root)?;
     let root = published.set().root();
     let left = root.header.expires - repository.now();
-    if (role.expires.delta() - role.renew_after()..=role.expires.delta()).contains(&left) {
+    if !spread::is_due(left, role.expires.delta(), role.renew_after()) {
         copy_root(repository, published)?;
         return Ok(None);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt};
+use sqlx::Executor;
 use tuf_core::{Hashes, TargetFile, TargetPath};
 
 use super::{Lease, Right, SeenPage, State, StateError};
@@ -55,6 +56,8 @@ pub async fn state_suite(open: impl AsyncFn(&str) -> State) {
     a_lease_that_ran_out_is_taken_over(&open("stolen").await, &open("stolen").await).await;
     announced_versions_only_rise(&open("announced").await, &open("announced").await).await;
     of_racing_publishers_one_wins(&open).await;
+    each_right_has_a_lease_of_its_own(&open("rights").await, &open("rights").await).await;
+    an_older_database_is_upgraded_when_it_is_opened(&open).await;
 }
 
 fn path(text: &str) -> TargetPath {
@@ -323,4 +326,54 @@ async fn of_racing_publishers_one_wins(open: &impl AsyncFn(&str) -> State) {
         }
     }
     assert!(fences.is_sorted_by(|a, b| a < b), "fences rise: {fences:?}");
+}
+
+async fn each_right_has_a_lease_of_its_own(state: &State, other: &State) {
+    let publish = Lease::acquire(state, Right::Publish, "first", LONG).await.expect("a lease is taken");
+    let watch = Lease::acquire(other, Right::Watch, "second", LONG).await.expect("another right is free");
+    for (right, expected) in [(Right::Publish, "first"), (Right::Watch, "second")] {
+        match Lease::acquire(state, right, "third", LONG).await {
+            Err(StateError::Held { holder, .. }) => assert_eq!(holder, expected, "{right:?}"),
+            other => panic!("{right:?} was given twice: {other:?}"),
+        }
+    }
+    publish.announce(3, "{}").await.expect("a version is announced");
+    watch.release().await.expect("a lease is released");
+    assert_eq!(state.announced().await.expect("it is read"), Some((3, "{}".to_owned())));
+    assert!(Lease::acquire(state, Right::Publish, "third", LONG).await.is_err(), "the other one is kept");
+    Lease::acquire(state, Right::Watch, "third", LONG).await.expect("what was released is free");
+}
+
+/// As schema 2 had it: one lease for each repository.
+const BACK_TO_2: &str = "
+    create table tuf_lease_2 (
+        repository bigint primary key references tuf_repository (id),
+        fence bigint not null, holder text not null, expires bigint not null,
+        announced bigint not null, timestamp text);
+    insert into tuf_lease_2 (repository, fence, holder, expires, announced, timestamp)
+        select repository, fence, holder, expires, announced, timestamp from tuf_lease where name = 'publish';
+    drop table tuf_lease;
+    alter table tuf_lease_2 rename to tuf_lease;
+    update tuf_schema set version = 2;
+";
+
+async fn an_older_database_is_upgraded_when_it_is_opened(open: &impl AsyncFn(&str) -> State) {
+    let state = open("older").await;
+    stage(&state, [("a", Some(1))]).await;
+    let lease = Lease::acquire(&state, Right::Publish, "before", LONG).await.expect("a lease is taken");
+    lease.announce(7, "{}").await.expect("a version is announced");
+    state.pool.execute(BACK_TO_2).await.expect("the database is as it was");
+    let opened = join_all((0..4).map(|_| open("older"))).await;
+    for state in &opened {
+        assert_eq!(staged(state).await, changes([("a", Some(1))]), "what is staged is kept");
+        assert_eq!(state.announced().await.expect("it is read"), Some((7, "{}".to_owned())));
+        match Lease::acquire(state, Right::Publish, "after", LONG).await {
+            Err(StateError::Held { holder, fence, .. }) => {
+                assert_eq!((holder.as_str(), fence), ("before", lease.fence()), "who has the lease keeps it");
+            }
+            other => panic!("a lease was given twice: {other:?}"),
+        }
+    }
+    let taken = join_all(opened.iter().map(|state| Lease::acquire(state, Right::Watch, "after", LONG))).await;
+    assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 1, "the new one is free, once");
 }

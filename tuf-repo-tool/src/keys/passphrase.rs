@@ -7,10 +7,12 @@
 //! A token counts wrong PINs and locks itself: a PIN is the value of `TUF_PASSPHRASE_<KEY>` or `TUF_PASSPHRASE_<TOKEN>`,
 //! the first line of the file that the URI's `pin-source` names, or what a person types; nothing else is tried.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
@@ -91,6 +93,15 @@ pub struct Passphrases {
     lookup: Lookup,
     prompt: Box<dyn Prompt>,
     known: Vec<Passphrase>,
+    /// By token.
+    pins: Mutex<BTreeMap<String, Pins>>,
+}
+
+/// What this run knows of a token's PIN.
+#[derive(Default)]
+struct Pins {
+    right: Option<Passphrase>,
+    wrong: Vec<Passphrase>,
 }
 
 impl fmt::Debug for Passphrases {
@@ -110,7 +121,7 @@ impl Passphrases {
         lookup: impl Fn(&str) -> Option<String> + Send + 'static,
         prompt: impl Prompt + 'static,
     ) -> Self {
-        Self { lookup: Box::new(lookup), prompt: Box::new(prompt), known: Vec::new() }
+        Self { lookup: Box::new(lookup), prompt: Box::new(prompt), known: Vec::new(), pins: Mutex::default() }
     }
 
     /// From now on nobody is asked: whoever could answer has gone.
@@ -179,7 +190,8 @@ impl Passphrases {
         Err(wrong.unwrap_or_else(|| self.none_for(key)))
     }
 
-    /// The PIN of a token: the one that is given is tried once; only a person may try again.
+    /// The PIN of a token: the one that is given is tried once in a run; only a person may try again. What a person typed
+    /// is known from then on.
     pub(super) fn pin<T>(
         &self,
         key: &str,
@@ -191,10 +203,17 @@ impl Passphrases {
             Some(pin) => Some(pin),
             None => source.map(first_line).transpose()?,
         };
+        let mut attempt = |pin: &Passphrase| self.try_pin(token, pin, &mut attempt);
         if let Some(pin) = given {
             return attempt(&pin);
         }
         let mut wrong = None;
+        if let Some(pin) = self.with_pins(token, |pins| pins.right.clone()) {
+            match attempt(&pin) {
+                Err(error @ KeyError::WrongPin { .. }) => wrong = Some(error),
+                result => return result,
+            }
+        }
         for _ in 0..PROMPTS {
             let Some(pin) = self.ask(key, &format!("PIN of token {token}, for key {key}"), false)? else {
                 break;
@@ -208,6 +227,34 @@ impl Passphrases {
             key: key.to_owned(),
             looked_at: vec![variable_for(key), variable_for(token), "pin-source".to_owned()],
         }))
+    }
+
+    /// Tries a PIN, unless the token has refused it in this run: it counts.
+    fn try_pin<T>(
+        &self,
+        token: &str,
+        pin: &Passphrase,
+        attempt: &mut impl FnMut(&Passphrase) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
+        if self.with_pins(token, |pins| pins.wrong.contains(pin)) {
+            let (token, left) = (token.to_owned(), "it was refused before, and not tried again");
+            return Err(KeyError::WrongPin { token, left, last: false });
+        }
+        let result = attempt(pin);
+        self.with_pins(token, |pins| match &result {
+            Ok(_) => pins.right = Some(pin.clone()),
+            Err(KeyError::WrongPin { .. } | KeyError::PinLocked { .. }) => {
+                pins.right = None;
+                pins.wrong.push(pin.clone());
+            }
+            Err(_) => {}
+        });
+        result
+    }
+
+    fn with_pins<T>(&self, token: &str, with: impl FnOnce(&mut Pins) -> T) -> T {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        with(pins.entry(token.to_owned()).or_default())
     }
 
     fn for_key(&self, key: &str) -> Option<Passphrase> {
@@ -272,7 +319,6 @@ fn first_line(path: &Path) -> Result<Passphrase, KeyError> {
 mod tests {
     use super::*;
     use std::cell::Cell;
-    use std::sync::Mutex;
 
     struct Person(Mutex<Vec<&'static str>>);
 
@@ -384,6 +430,33 @@ mod tests {
         }
         let error = pin(&passphrases(&[], &[]), "1234", false).1.unwrap_err();
         assert!(error.to_string().contains("TUF_PASSPHRASE_TUF_TOKEN, pin-source"), "{error}");
+    }
+
+    #[test]
+    fn a_token_is_asked_once_in_a_run_with_a_pin_that_it_refuses_and_a_person_never_again_for_one_that_it_takes()
+     {
+        let attempt = |passphrases: &Passphrases, right: &str| {
+            let tried = Cell::new(0);
+            let result = passphrases.pin("root", "token", None, |pin| {
+                tried.set(tried.get() + 1);
+                match pin.as_str() == right {
+                    true => Ok(()),
+                    false => Err(KeyError::WrongPin { token: "token".to_owned(), left: "", last: false }),
+                }
+            });
+            (tried.get(), result.is_ok())
+        };
+        let given = passphrases(&[("TUF_PASSPHRASE_TOKEN", "1234")], &[]);
+        for tries in [1, 0, 0] {
+            assert_eq!(attempt(&given, "5678"), (tries, false), "a daemon would lock the token");
+        }
+        let mut typed = passphrases(&[], &["never asked", "1234"]);
+        assert_eq!(attempt(&typed, "1234"), (1, true));
+        assert_eq!(attempt(&typed, "1234"), (1, true));
+        typed.ask_nobody();
+        assert_eq!(attempt(&typed, "1234"), (1, true), "known from the start");
+        assert_eq!(attempt(&typed, "5678"), (1, false), "it was changed");
+        assert_eq!(attempt(&typed, "5678"), (0, false), "nothing else is tried");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub async fn renew(
     passphrases: &mut Passphrases,
     options: &Options,
 ) -> Result<Renewed, Error> {
+    // Where nothing is, the storage may be away: that is not the place for a first publish.
+    block_in_place(|| repository.first_root())?;
     let (options, unreachable) = guarded(repository, options).await?;
     let lock = repository.lock()?;
     // From the root down: below an expired role, nothing could be published.

@@ -140,11 +140,13 @@ impl Daemon {
             }
             Err(error) => round.errors.push(error),
         }
-        // What is published, and what is pending, whoever has done it.
-        let status = match block_in_place(|| status(&self.repository, &Changes::default())) {
+        let status = match block_in_place(|| self.look()) {
             Ok(status) => Some(status),
             Err(error) => {
-                round.errors.push(error);
+                let text = tuf_client::chain(&error);
+                if round.errors.iter().all(|known| tuf_client::chain(known) != text) {
+                    round.errors.push(error);
+                }
                 None
             }
         };
@@ -152,6 +154,13 @@ impl Daemon {
         let unserved = self.unserved.is_some();
         self.report.lock().note(&round, status, &self.repository, unserved);
         round
+    }
+
+    /// What is published and what is pending, whoever has done it.
+    fn look(&self) -> Result<Status, Error> {
+        // Where nothing is at all, the storage is away.
+        self.repository.first_root()?;
+        status(&self.repository, &Changes::default())
     }
 
     /// Takes new settings, if there are any; the old ones stay if they cannot be read.

@@ -36,6 +36,8 @@ pub struct Report {
     pub renewals: u64,
     /// When a round ended well.
     pub last_success: Option<DateTime<Utc>>,
+    /// When a round ended well, or only because another command was at work: a long one is no alarm before a role is late.
+    last_alive: Option<DateTime<Utc>>,
     /// What went wrong in the last round.
     pub errors: Vec<String>,
     /// Roles that are due and were not signed in the last round, and why.
@@ -96,6 +98,7 @@ impl Report {
             busy: 0,
             renewals: 0,
             last_success: None,
+            last_alive: None,
             errors: Vec::new(),
             postponed: Vec::new(),
             unserved_since: None,
@@ -117,12 +120,15 @@ impl Report {
             self.status = status;
         }
         self.errors = round.errors.iter().map(|error| tuf_client::chain(error)).collect();
-        match round.errors.is_empty() {
-            true => self.last_success = Some(now),
-            false => {
+        match (round.errors.is_empty(), round.is_busy()) {
+            (true, _) => self.last_success = Some(now),
+            (false, busy) => {
                 self.failures += 1;
-                self.busy += u64::from(round.is_busy());
+                self.busy += u64::from(busy);
             }
+        }
+        if round.errors.is_empty() || round.is_busy() {
+            self.last_alive = Some(now);
         }
         if let Some(renewed) = &round.renewed {
             let published = renewed.root.is_some() || matches!(renewed.outcome, Outcome::Published(_));
@@ -144,7 +150,7 @@ impl Report {
         let problems = self.status.as_ref().map(|status| problems(status, now, None)).unwrap_or_default();
         let mut reasons: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
         let patience = PATIENCE.max(self.every * 3);
-        match self.last_success {
+        match self.last_alive {
             None if self.errors.is_empty() && now - self.started < patience => {
                 reasons.push("no round has ended yet".to_owned());
             }

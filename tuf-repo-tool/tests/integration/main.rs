@@ -22,3 +22,4 @@ mod storage;
 mod support;
 mod tamper;
 mod vectors;
+mod watch;

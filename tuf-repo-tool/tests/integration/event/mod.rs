@@ -32,7 +32,7 @@ impl Ceremony {
     }
 
     /// Opens an event; gives its ID.
-    fn open(&self, arguments: &[&str]) -> String {
+    pub(crate) fn open(&self, arguments: &[&str]) -> String {
         let fixed = ["--json", "event", "open"];
         let run = self.sandbox.tuf_repo(&[&fixed, arguments, &["-m", "because"]].concat()).ok();
         run.json()["event"]["id"].as_str().unwrap().to_owned()

@@ -6,6 +6,7 @@ mod docs;
 mod lease;
 mod public_url;
 mod races;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};

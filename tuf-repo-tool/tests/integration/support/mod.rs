@@ -233,6 +233,11 @@ impl Run {
         }
     }
 
+    /// A command whose output was read while it ran.
+    pub(crate) fn ended(command: &str, code: Option<i32>, stderr: String) -> Self {
+        Self { code, stdout: String::new(), stderr, command: command.to_owned() }
+    }
+
     /// It succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {

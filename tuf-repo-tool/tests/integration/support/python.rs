@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// Rises whenever the environment has to be made anew.
-const COMPLETE: &str = "complete-2";
+const COMPLETE: &str = "complete-3";
 
 /// pip before it compared a file with the hash on its index page.
 const OLD_PIP: &str = "pip==22.3";
@@ -54,7 +54,7 @@ pub(crate) fn made_once(directory: &Path, complete: &str, make: impl FnOnce()) {
 }
 
 impl Python {
-    /// Current pip and uv, and python-tuf, live here.
+    /// Current pip and uv, python-tuf, and the library of Prometheus live here.
     pub(crate) fn interpreter(&self) -> PathBuf {
         executable(&self.directory.join("current"), "python")
     }
@@ -90,7 +90,7 @@ impl Python {
         let (current, old, old_uv) = (place("current"), place("old"), place("old-uv"));
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(&current));
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(&old));
-        let packages = ["pip", "uv", PYTHON_TUF, "securesystemslib[crypto]"];
+        let packages = ["pip", "uv", PYTHON_TUF, "securesystemslib[crypto]", "prometheus-client"];
         succeeds(install(&current).arg("--upgrade").args(packages));
         succeeds(install(&old).arg(OLD_PIP));
         succeeds(install(&current).arg("--target").arg(&old_uv).arg(OLD_UV));

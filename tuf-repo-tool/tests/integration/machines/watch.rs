@@ -1,10 +1,14 @@
-//! Two machines with a daemon each: the lease of the shared database says which one works.
+//! Daemons and buckets. Of two machines with a daemon each, the lease of the shared database says which one works.
 
+use std::time::Duration;
+
+use axum::http::Method;
 use rustix::process::Signal;
 
 use super::{Database, Machine, OFFLINE};
 use crate::support::postgres::Postgres;
 use crate::support::s3::S3;
+use crate::support::s3_front::{Front, Spoilt};
 use crate::support::wait_until;
 use crate::watch::daemon::Daemon;
 
@@ -37,4 +41,29 @@ fn a_daemon_on_another_machine_stands_by_and_takes_over() {
         standby.end(Signal::TERM).ok().says("this daemon renews now");
     }
     first.audit(&server.public("watched/"));
+}
+
+#[test]
+fn a_round_that_is_under_way_is_finished() {
+    let server = S3::moto();
+    let front = Front::start(&server.endpoint, Spoilt::Not);
+    let machine = Machine::new(server.variables_at(&front.endpoint));
+    machine.init("ending", &["--preset", "plain"]).ok();
+    machine.run(&["publish"]).ok();
+    let daemon = Daemon::start(&mut machine.command(&[]));
+    wait_until("it works", || daemon.is(false));
+    let requests = front.watch("/timestamp.json");
+    machine.sandbox.set_periods(&["timestamp"], "60s", "1s");
+    let put = loop {
+        let request = requests.recv_timeout(Duration::from_secs(60)).unwrap();
+        if request.method == Method::PUT {
+            break request;
+        }
+    };
+    daemon.send(Signal::TERM);
+    front.unwatch();
+    assert!(daemon.is(false), "it is there until its round has ended");
+    drop(put);
+    daemon.wait().ok().says("renewed: published snapshot 1, timestamp 2").says("stopped");
+    machine.audit(&server.public("ending/"));
 }

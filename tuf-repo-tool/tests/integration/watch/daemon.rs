@@ -89,8 +89,17 @@ impl Daemon {
     }
 
     /// Ends it with a signal.
-    pub(crate) fn end(mut self, signal: Signal) -> Run {
+    pub(crate) fn end(self, signal: Signal) -> Run {
+        self.send(signal);
+        self.wait()
+    }
+
+    pub(crate) fn send(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(mut self) -> Run {
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let code = self.child.wait().unwrap().code();
@@ -210,4 +219,26 @@ fn a_passphrase_is_needed_at_the_start() {
     let before = sandbox.timestamp();
     wait_until("it signs", || sandbox.timestamp() != before);
     daemon.end(Signal::TERM).ok();
+}
+
+/// It has the lock, and does nothing.
+#[test]
+fn who_stands_by_signs_what_is_late_if_the_other_one_hangs() {
+    let sandbox = Sandbox::new();
+    sandbox.init(&["--preset", "plain"]).ok();
+    sandbox.set_periods(&["timestamp"], "8s", "4s");
+    sandbox.tuf_repo(&["publish"]).ok();
+    let first = Daemon::start(&mut sandbox.tuf_repo_command(&[]));
+    wait_until("the first works", || first.is(false));
+    first.send(Signal::STOP);
+    let second = Daemon::start(&mut sandbox.tuf_repo_command(&[]));
+    wait_until("the second stands by", || second.is(true));
+    let before = sandbox.timestamp();
+    wait_until("it signs what is late", || sandbox.timestamp() != before);
+    sandbox.verify();
+    wait_until("and stands by again", || second.is(true));
+    second.end(Signal::TERM).ok().says("this daemon renews now").says("renewed: ");
+    first.send(Signal::CONT);
+    first.end(Signal::TERM).ok();
+    sandbox.verify();
 }

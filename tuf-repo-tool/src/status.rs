@@ -145,7 +145,7 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
     if !staged.is_empty() {
         todo.push(format!("{} staged changes are not published: run `tuf-repo publish`", staged.len()));
     }
-    let demonstration = has_plain_key(repository)?;
+    let demonstration = has_plain_key(repository);
     if demonstration {
         todo.push(
             "keys lie unencrypted in this repository: it is a demonstration, not to be relied on".to_owned(),
@@ -170,17 +170,12 @@ fn differs(repository: &Repository, kind: RoleKind, signed: &RoleKeys) -> bool {
     }
 }
 
-fn has_plain_key(repository: &Repository) -> Result<bool, Error> {
-    for role in repository.config.roles.values() {
-        for key in &role.keys {
-            // A key that is elsewhere is not at risk here.
-            let Some(path) = key.path(repository.directory()) else { continue };
-            if path.exists() && !keys::file::is_encrypted(&path)? {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
+/// Whether a key lies here unencrypted. One that this user cannot read is not at risk from here.
+fn has_plain_key(repository: &Repository) -> bool {
+    let uris = repository.config.roles.values().flat_map(|role| &role.keys);
+    // A key that is elsewhere is not at risk here.
+    let mut paths = uris.filter_map(|key| key.path(repository.directory())).filter(|path| path.exists());
+    paths.any(|path| keys::file::is_encrypted(&path).is_ok_and(|encrypted| !encrypted))
 }
 
 #[derive(Clone, Default)]

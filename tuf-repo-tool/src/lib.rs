@@ -7,6 +7,7 @@
 //! transaction.
 
 pub mod adopt;
+mod clock_check;
 mod config;
 pub mod detached;
 pub mod edit;
@@ -21,6 +22,7 @@ pub mod mirror;
 mod parallel;
 pub mod publish;
 pub mod quickstart;
+mod reading;
 pub mod recover;
 mod repository;
 mod serve;
@@ -28,6 +30,7 @@ mod signing;
 pub mod state;
 mod status;
 pub mod storage;
+pub mod verify;
 pub mod watch;
 
 pub use config::{

@@ -21,6 +21,7 @@ mod renew;
 mod role;
 mod serve;
 mod status;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +102,8 @@ enum Command {
     Renew(renew::Args),
     /// Remove published files that nothing needs any more; without --delete, say which
     Gc(gc::Args),
+    /// Look at everything that is published, as clients do and beyond
+    Verify(verify::Args),
     /// Show roles, versions, keys, expiries, and what needs doing
     Status(status::Args),
     /// Serve the published repository over HTTP
@@ -186,6 +189,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Gc(args) => gc::run(&args, repo, output).await,
         Command::Recover(args) => recover::run(&args, &Repository::open(repo)?, output).await,
         Command::Rebuild(args) => adopt::rebuild(&args, repo, output).await,
+        Command::Verify(args) => verify::run(args, &Repository::open(repo)?, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
 }

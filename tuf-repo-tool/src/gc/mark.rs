@@ -2,19 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use data_encoding::HEXLOWER;
-use tuf_client::simple::{Layout, ProjectName, SignedPage};
+use tuf_client::simple::{Layout, ProjectName};
 use tuf_core::trust::Trusted;
 use tuf_core::{
-    Checker, Delegations, Envelope, Hashes, Metadata, RoleName, Snapshot, TargetFile, TargetPath, Targets,
-    TopLevel, read_unverified,
+    Delegations, Envelope, Metadata, RoleName, Snapshot, TargetFile, TargetPath, Targets, TopLevel,
+    read_unverified,
 };
 
 use super::marks::Marks;
 use super::names::is_package;
 use crate::error::Error;
-use crate::mirror::{MAX_PAGE, project_of};
+use crate::mirror::project_of;
 use crate::parallel;
+use crate::reading::{self, Visitor};
 use crate::repository::{MAX_METADATA, Published, Repository, repository_limits};
 
 /// What is needed, as far as it is known.
@@ -93,39 +93,7 @@ impl<'a> Marker<'a> {
         let snapshot = published.set().snapshot();
         self.mark_role(snapshot.role_name(), snapshot.header.version);
         self.listed(snapshot);
-        let top = published.set().targets();
-        self.verified.insert(&file_of(top.role_name(), top.header.version));
-        self.look_into(top.role_name(), top, Of::Published)?;
-        let (mut delegators, mut visited) = (vec![top.clone()], HashSet::new());
-        while let Some(delegator) = delegators.pop() {
-            let Some(delegations) = &delegator.delegations else { continue };
-            let children: Vec<_> = delegations
-                .role_names()
-                .into_iter()
-                .filter(|role| {
-                    let Some(meta) = snapshot.role(role) else { return false };
-                    let file = file_of(role, meta.version);
-                    let known = self.verified.contains(&file) && !self.delegations.contains_key(&file);
-                    !known && visited.insert(role.clone())
-                })
-                .collect();
-            let read = |role: RoleName| published.delegated(&delegator, &role);
-            parallel::each(
-                self.threads,
-                children.into_iter(),
-                read,
-                |role: Result<Trusted<Targets>, Error>| {
-                    let role = role?;
-                    self.verified.insert(&file_of(role.role_name(), role.header.version));
-                    self.look_into(role.role_name(), &role, Of::Published)?;
-                    if role.delegations.is_some() {
-                        delegators.push(role);
-                    }
-                    Ok::<_, Error>(())
-                },
-            )?;
-        }
-        Ok(())
+        reading::walk(published, self.threads, self)
     }
 
     /// What a snapshot lists that is not the published one. Its signature is not checked: whoever writes one keeps files,
@@ -229,7 +197,7 @@ impl<'a> Marker<'a> {
 
     fn mark_pages(&mut self, pages: Vec<Page>) -> Result<(), Error> {
         let repository = self.repository;
-        let read = |(project, sha256, of): Page| (read_page(repository, &project, sha256), of);
+        let read = |(project, sha256, of): Page| (reading::page(repository, &project, sha256), of);
         parallel::each(self.threads, pages.into_iter(), read, |(page, of)| {
             match (page, of) {
                 (Ok(Some(page)), _) if page.layout() == Layout::Index => {
@@ -254,6 +222,20 @@ impl<'a> Marker<'a> {
     }
 }
 
+impl Visitor for Marker<'_> {
+    fn wants(&mut self, role: &RoleName, version: u64) -> bool {
+        let file = file_of(role, version);
+        // Others may have to be verified by one that delegates.
+        !self.verified.contains(&file) || self.delegations.contains_key(&file)
+    }
+
+    fn role(&mut self, name: &RoleName, role: Result<&Trusted<Targets>, Error>) -> Result<(), Error> {
+        let role = role?;
+        self.verified.insert(&file_of(name, role.header.version));
+        self.look_into(name, role, Of::Published)
+    }
+}
+
 fn file_of(role: &RoleName, version: u64) -> String {
     role.file_name(Some(version))
 }
@@ -269,25 +251,4 @@ fn read_metadata<T: Metadata>(
     let limits = repository_limits();
     let read = Envelope::parse(bytes, &limits).and_then(|envelope| read_unverified(&envelope, &limits));
     Ok(read.ok())
-}
-
-/// A project's page; `None` if it is none of a mirror.
-fn read_page(
-    repository: &Repository,
-    project: &ProjectName,
-    sha256: [u8; 32],
-) -> Result<Option<SignedPage>, Error> {
-    let hashes = Hashes::sha256_only(sha256);
-    let page = SignedPage::target_path(project);
-    let stored = match page.rsplit_once('/') {
-        Some((directory, name)) => {
-            Repository::target(&format!("{directory}/{}.{name}", HEXLOWER.encode(&sha256)))
-        }
-        None => return Ok(None),
-    };
-    let storage = repository.storage();
-    let missing = || Error::Missing { storage: storage.url(), path: stored.clone() };
-    let bytes = storage.read(&stored, MAX_PAGE)?.ok_or_else(missing)?;
-    Checker::check(&hashes, None, &bytes).map_err(Error::Published)?;
-    Ok(SignedPage::parse(&bytes, project).ok())
 }

@@ -30,6 +30,14 @@ use crate::repository::{Lock, Repository};
 use crate::state::State;
 use sweep::Sweep;
 
+/// The version of a snapshot, by the path of its file.
+pub(crate) fn snapshot_version(path: &str) -> Option<u64> {
+    match names::Kind::of(path) {
+        names::Kind::Snapshot(version) => Some(version),
+        _ => None,
+    }
+}
+
 /// The shortest grace: publishers and clients need less, clocks may be off.
 pub const SHORTEST_GRACE: TimeDelta = TimeDelta::hours(1);
 
@@ -154,4 +162,4 @@ pub async fn gc(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

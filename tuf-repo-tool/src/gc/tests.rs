@@ -1,6 +1,6 @@
 //! What stays and what goes, over histories of publishes and sweeps; faults, races, and clients that are on their way.
 
-mod aged;
+pub(crate) mod aged;
 mod histories;
 mod races;
 
@@ -168,6 +168,18 @@ async fn a_sweep_that_breaks_off_or_dies_anywhere_loses_nothing_and_is_taken_up_
         assert_eq!(world.paths(), swept, "{fault:?}: the next one ends it");
     }
     println!("{writes} writes and {operations} operations");
+}
+
+/// What an event needs is not known where it cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_removed_where_a_pending_event_is_damaged() {
+    let world = littered().await;
+    let before = world.paths();
+    let bundle = world.repository.state().join("events/x.tufsign");
+    tuf_client::durable::write_private(&bundle, b"no bundle").unwrap();
+    let refused = world.gc(&options(1, 1)).await.unwrap_err();
+    assert!(matches!(refused, Error::Event(_)) && refused.is_refusal(), "{refused:?}");
+    assert_eq!(world.paths(), before);
 }
 
 /// What is needed is not known then.

@@ -74,6 +74,11 @@ impl Tester {
         Ok(Self { client, staged, now })
     }
 
+    /// From now on it is this time for the client.
+    pub(crate) fn set_time(&self, now: DateTime<Utc>) {
+        set(&self.now, now);
+    }
+
     async fn refresh(&self, who: &str) -> Result<View, Error> {
         self.client.refresh().await.map_err(|error| failed(who, error))
     }
@@ -142,12 +147,12 @@ async fn returning(
     let before = BTreeMap::from([(TIMESTAMP.to_owned(), published.set().timestamp().bytes().to_vec())]);
     let tester = Tester::new(repository, &repository.first_root()?, before)?;
     // It came when what was published was still valid.
-    set(&tester.now, valid.min(repository.now()));
+    tester.set_time(valid.min(repository.now()));
     if tester.client.refresh().await.is_err() {
         // Then there is no client that knows it.
         return Ok(true);
     }
-    set(&tester.now, now);
+    tester.set_time(now);
     set(&tester.staged, after.clone());
     let expired = now > valid;
     let who =

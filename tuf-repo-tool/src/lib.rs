@@ -10,6 +10,7 @@ pub mod adopt;
 mod clock_check;
 mod config;
 pub mod detached;
+pub mod doctor;
 pub mod edit;
 mod error;
 pub mod event;

@@ -161,7 +161,7 @@ fn are_here(repository: &Repository, keys: &[KeyUri], threshold: u32) -> bool {
 }
 
 /// Whether the settings of a role are not those that were signed. A key that is elsewhere tells nothing.
-fn differs(repository: &Repository, kind: RoleKind, signed: &RoleKeys) -> bool {
+pub(crate) fn differs(repository: &Repository, kind: RoleKind, signed: &RoleKeys) -> bool {
     let ids = |role: &RoleKeys| role.keyids.iter().cloned().collect::<BTreeSet<_>>();
     match role_keys(repository, kind) {
         Ok((wanted, _)) => wanted.threshold() != signed.threshold() || ids(&wanted) != ids(signed),

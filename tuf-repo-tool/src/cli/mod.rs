@@ -6,6 +6,7 @@ mod add;
 mod adopt;
 mod bins;
 mod delegate;
+mod doctor;
 mod event;
 mod gc;
 mod init;
@@ -104,6 +105,8 @@ enum Command {
     Gc(gc::Args),
     /// Look at everything that is published, as clients do and beyond
     Verify(verify::Args),
+    /// Look at this machine: settings, keys, locks, storage, database, clock
+    Doctor(doctor::Args),
     /// Show roles, versions, keys, expiries, and what needs doing
     Status(status::Args),
     /// Serve the published repository over HTTP
@@ -190,6 +193,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Recover(args) => recover::run(&args, &Repository::open(repo)?, output).await,
         Command::Rebuild(args) => adopt::rebuild(&args, repo, output).await,
         Command::Verify(args) => verify::run(args, &Repository::open(repo)?, output).await,
+        Command::Doctor(args) => doctor::run(&args, repo, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
 }

@@ -133,7 +133,7 @@ fn older_states(repository: &Repository, published: &Published, report: &mut Rep
 }
 
 /// The version of the timestamp that a new client gets from a server.
-pub(super) async fn served(root: &Arc<[u8]>, url: &Url) -> Result<u64, tuf_client::Error> {
+pub(crate) async fn served(root: &Arc<[u8]>, url: &Url) -> Result<u64, tuf_client::Error> {
     let client = Client::builder(Arc::clone(root), url.clone()).store(MemoryStore::new()).build()?;
     Ok(client.refresh().await?.trusted().timestamp().header.version)
 }

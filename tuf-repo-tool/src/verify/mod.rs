@@ -25,6 +25,7 @@ use crate::repository::{Published, Repository};
 use crate::storage::StorageTransport;
 use files::Files;
 
+pub(crate) use clients::served;
 pub use finding::Finding;
 
 /// What is looked at.

@@ -1,0 +1,92 @@
+//! What is published, beside what this machine has.
+
+use tokio::task::block_in_place;
+use tuf_client::text::utc;
+
+use super::Check;
+use crate::config::RoleKind;
+use crate::error::Error;
+use crate::repository::{Published, Repository};
+use crate::status::differs;
+
+/// Reads what is published, and the copy of its root.
+pub(super) fn read(repository: &Repository, checks: &mut Vec<Check>) -> Option<Published> {
+    let published = match block_in_place(|| repository.published()) {
+        Ok(Some(published)) => published,
+        Ok(None) => {
+            let check = Check::warning("published", "nothing is published yet");
+            checks.push(check.hint("`tuf-repo publish` publishes the first state"));
+            return None;
+        }
+        Err(error) => {
+            checks.push(Check::failed("published", &error));
+            return None;
+        }
+    };
+    let set = published.set();
+    let (version, expires) = (set.timestamp().header.version, utc(&set.expires()));
+    checks.push(if set.expires() <= repository.now() {
+        Check::error("published", format!("timestamp {version}: expired at {expires}, clients refuse it"))
+            .hint("`tuf-repo renew`, and see why no timer did")
+    } else {
+        Check::ok("published", format!("timestamp {version}, valid until {expires}"))
+    });
+    checks.push(root_copy(repository, &published));
+    Some(published)
+}
+
+/// The trust anchor that this machine hands out.
+fn root_copy(repository: &Repository, published: &Published) -> Check {
+    let (root, path) = (published.set().root(), repository.directory().join("root.json"));
+    let version = root.header.version;
+    let hint = "`tuf-repo renew` writes it again; find out who changed it, and to whom it was given";
+    match std::fs::read(&path) {
+        Ok(bytes) if bytes == **root.bytes() => {
+            Check::ok("root-copy", format!("root.json is the published root {version}"))
+        }
+        Ok(_) => Check::error("root-copy", format!("root.json is not the published root {version}"))
+            .unsafe_if(true)
+            .hint(hint),
+        Err(error) => {
+            let error = Error::io("read", &path, error);
+            Check::warning("root-copy", tuf_client::chain(&error)).hint(hint)
+        }
+    }
+}
+
+/// Differences between the settings and what is published.
+pub(super) fn settings(repository: &Repository, published: Option<&Published>, checks: &mut Vec<Check>) {
+    let before = checks.len();
+    let config = &repository.config;
+    if let Some(published) = published {
+        for kind in config.roles.keys() {
+            let signed = published.role_keys(*kind);
+            if signed.is_some_and(|signed| differs(repository, *kind, &signed)) {
+                let message = format!(
+                    "{kind}: published metadata names other keys or another threshold than tuf-repo.toml"
+                );
+                let check = Check::warning("settings", message);
+                checks.push(check.hint(format!(
+                    "clients follow what is published; `tuf-repo role show {kind}` shows both, an event changes what is published"
+                )));
+            }
+        }
+        let bins = published.bins().map(|(_, bins)| bins.roles().count());
+        let wanted = config.bins.and_then(|bins| usize::try_from(bins).ok());
+        if let (Some(bins), Some(wanted)) = (bins, wanted)
+            && bins != wanted
+        {
+            let message = format!("{bins} hash bins are published, and tuf-repo.toml says {wanted}");
+            checks.push(Check::warning("settings", message).hint("write the number that is published"));
+        }
+    }
+    for kind in [RoleKind::Snapshot, RoleKind::Timestamp] {
+        if !config.roles.contains_key(&kind) {
+            let check = Check::error("settings", format!("tuf-repo.toml has no [roles.{kind}]"));
+            checks.push(check.hint("nothing can be published without it: add its keys and times"));
+        }
+    }
+    if checks.len() == before {
+        checks.push(Check::ok("settings", "tuf-repo.toml agrees with what is published"));
+    }
+}

@@ -2,6 +2,7 @@
 
 use tokio::task::block_in_place;
 use tuf_client::text::utc;
+use tuf_core::{Envelope, Limits, TopLevel};
 
 use super::Check;
 use crate::config::RoleKind;
@@ -44,14 +45,30 @@ fn root_copy(repository: &Repository, published: &Published) -> Check {
         Ok(bytes) if bytes == **root.bytes() => {
             Check::ok("root-copy", format!("root.json is the published root {version}"))
         }
-        Ok(_) => Check::error("root-copy", format!("root.json is not the published root {version}"))
-            .unsafe_if(true)
-            .hint(hint),
+        Ok(bytes) => match older(repository, &bytes) {
+            // Another machine has published the newest.
+            Some(old) => Check::warning(
+                "root-copy",
+                format!("root.json is root {old}, and root {version} is published"),
+            )
+            .hint("`tuf-repo renew` brings it up to date; clients that get the old one find their way"),
+            None => Check::error("root-copy", format!("root.json is not the published root {version}"))
+                .unsafe_if(true)
+                .hint(hint),
+        },
         Err(error) => {
             let error = Error::io("read", &path, error);
             Check::warning("root-copy", tuf_client::chain(&error)).hint(hint)
         }
     }
+}
+
+/// The version of a published root that is not the newest, by its bytes.
+fn older(repository: &Repository, bytes: &[u8]) -> Option<u64> {
+    let version = Envelope::parse(bytes, &Limits::default()).ok()?.claims().version?;
+    let name = TopLevel::Root.role().file_name(Some(version));
+    let found = block_in_place(|| repository.read_metadata(&name)).ok()??;
+    (found == bytes).then_some(version)
 }
 
 /// Differences between the settings and what is published.

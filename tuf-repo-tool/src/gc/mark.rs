@@ -75,7 +75,7 @@ impl<'a> Marker<'a> {
     }
 
     /// The file of a target, under each of its names.
-    pub(super) fn mark_target(&mut self, path: &TargetPath, file: &TargetFile) {
+    fn mark_target(&mut self, path: &TargetPath, file: &TargetFile) {
         let (directory, name) = match path.as_str().rsplit_once('/') {
             Some((directory, name)) => (format!("{directory}/"), name),
             None => (String::new(), path.as_str()),
@@ -142,11 +142,27 @@ impl<'a> Marker<'a> {
     }
 
     /// A targets role that is not published, or not yet: in a journal or an event.
-    pub(super) fn waiting(&mut self, targets: &Targets) {
+    pub(super) fn waiting(&mut self, targets: &Targets) -> Result<(), Error> {
         for (path, file) in targets.targets.iter() {
             if let Ok(path) = TargetPath::new(path) {
-                self.mark_target(&path, &file);
+                self.wanted(&path, &file, Of::Older);
             }
+        }
+        self.look_into_pages_if_needed()
+    }
+
+    /// A target that is staged.
+    pub(super) fn staged(&mut self, path: &TargetPath, file: &TargetFile) {
+        self.wanted(path, file, Of::Older);
+    }
+
+    /// A target, and if it is a project's page, what that names.
+    fn wanted(&mut self, path: &TargetPath, file: &TargetFile, of: Of) {
+        let known = self.files.contains(&Repository::target(&path.remote(Some(&file.hashes))));
+        self.mark_target(path, file);
+        if let (Some(project), Some(sha256), false) = (project_of(path.as_str()), file.hashes.sha256(), known)
+        {
+            self.pages.push((project, *sha256, of));
         }
     }
 
@@ -168,31 +184,27 @@ impl<'a> Marker<'a> {
         if let Some(delegations) = &targets.delegations {
             self.delegations.insert(name, delegations.clone());
         }
-        let mut pages = Vec::new();
         for (path, file) in targets.targets.iter() {
-            let project = project_of(&path);
-            let Ok(path) = TargetPath::new(path) else { continue };
-            let known = self.files.contains(&Repository::target(&path.remote(Some(&file.hashes))));
-            self.mark_target(&path, &file);
-            if let (Some(project), Some(sha256), false) = (project, file.hashes.sha256(), known) {
-                pages.push((project, *sha256, of));
+            if let Ok(path) = TargetPath::new(path) {
+                self.wanted(&path, &file, of);
             }
         }
+        self.look_into_pages_if_needed()
+    }
+
+    /// In a layout in which files are no targets, only the page names them; in the other one, a page is read when a file turns up
+    /// that nothing else names.
+    pub(super) fn look_into_pages_if_needed(&mut self) -> Result<(), Error> {
         match self.repository.config.layout {
-            // The files of these are no targets: only the page names them.
-            Layout::Index => self.mark_pages(pages),
-            _ => {
-                self.pages.extend(pages);
-                Ok(())
-            }
+            Layout::Index => self.look_into_pages(),
+            _ => Ok(()),
         }
     }
 
-    /// Looks into the pages that were left out, because files of them would be targets too. Whether there were any.
-    pub(super) fn look_into_pages(&mut self) -> Result<bool, Error> {
+    /// Looks into the pages that were left out.
+    pub(super) fn look_into_pages(&mut self) -> Result<(), Error> {
         let pages = std::mem::take(&mut self.pages);
-        let any = !pages.is_empty();
-        self.mark_pages(pages).map(|()| any)
+        self.mark_pages(pages)
     }
 
     fn mark_pages(&mut self, pages: Vec<Page>) -> Result<(), Error> {

@@ -88,9 +88,10 @@ impl<'a> Sweep<'a> {
         let mut rows = std::pin::pin!(self.state.staged_rows());
         while let Some((path, change)) = rows.try_next().await? {
             if let Some(file) = change.file {
-                self.marker.mark_target(&path, &file);
+                self.marker.staged(&path, &file);
             }
         }
+        block_in_place(|| self.marker.look_into_pages_if_needed())?;
         self.staged = Some(mark);
         Ok(())
     }
@@ -118,7 +119,7 @@ impl<'a> Sweep<'a> {
             let targets = tuf_core::Envelope::parse(file.bytes, &limits)
                 .and_then(|envelope| tuf_core::read_unverified::<tuf_core::Targets>(&envelope, &limits));
             if let Ok(targets) = targets {
-                self.marker.waiting(&targets);
+                self.marker.waiting(&targets)?;
             }
         }
         Ok(())
@@ -131,7 +132,7 @@ impl<'a> Sweep<'a> {
                 self.marker.mark_role(role, version);
             }
             for targets in event.proposals().iter().filter_map(crate::event::Proposal::as_targets) {
-                self.marker.waiting(targets);
+                self.marker.waiting(targets)?;
             }
         }
         Ok(())
@@ -213,9 +214,12 @@ impl<'a> Sweep<'a> {
             Kind::Role(..) => Garbage::Role,
             Kind::Target => Garbage::Target,
         };
-        if is_plain(&listed.path) && self.marker.look_into_pages()? && self.marker.is_marked(&listed.path) {
-            self.report.kept.add(self.bytes(&listed));
-            return Ok(());
+        if is_plain(&listed.path) {
+            self.marker.look_into_pages()?;
+            if self.marker.is_marked(&listed.path) {
+                self.report.kept.add(self.bytes(&listed));
+                return Ok(());
+            }
         }
         self.garbage(listed, garbage);
         if self.batch.len() >= BATCH {
@@ -272,9 +276,9 @@ impl<'a> Sweep<'a> {
                 let nothing = || Error::Missing { storage: storage.url(), path: TIMESTAMP.to_owned() };
                 let published = self.repository.published()?.ok_or_else(nothing)?;
                 self.mark_published(&published)?;
-                if batch.iter().any(|(listed, _)| is_plain(&listed.path)) {
-                    self.marker.look_into_pages()?;
-                }
+            }
+            if batch.iter().any(|(listed, _)| is_plain(&listed.path)) {
+                self.marker.look_into_pages()?;
             }
             batch.retain(|(listed, _)| {
                 let needed = self.marker.is_marked(&listed.path);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
+use tuf_client::simple::{Layout, ProjectName, SignedFile, SignedPage};
 use tuf_core::{Hashes, TargetFile, TargetPath};
 
 use super::{Options, Report};
@@ -168,6 +169,54 @@ async fn a_sweep_that_breaks_off_or_dies_anywhere_loses_nothing_and_is_taken_up_
         assert_eq!(world.paths(), swept, "{fault:?}: the next one ends it");
     }
     println!("{writes} writes and {operations} operations");
+}
+
+/// In layout index only a page names its files, and only the snapshot names the page.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_a_page_names_stay_as_long_as_the_page() {
+    let mut world = World::new().await;
+    world.repository.config.layout = Layout::Index;
+    let project = ProjectName::new("demo").unwrap();
+    let name = TargetPath::new(SignedPage::target_path(&project)).unwrap();
+    let mut files = Vec::new();
+    for version in ["1.0", "2.0"] {
+        let (bytes, filename) = (version.as_bytes(), format!("demo-{version}.tar.gz"));
+        let hash = Hashes::of(bytes);
+        let hex = hash.preferred().unwrap();
+        let path = format!("packages/{}/{}/{}/{filename}", &hex[..2], &hex[2..4], &hex[4..]);
+        let stored = format!("targets/{path}");
+        world.put(&stored, bytes);
+        let file = SignedFile::new(path, *hash.sha256().unwrap(), u64::try_from(bytes.len()).unwrap());
+        let page =
+            SignedPage::new(project.clone(), Layout::Index, None, None, vec![file]).unwrap().to_bytes();
+        let hashes = Hashes::of(&page);
+        world.put(&format!("targets/{}", name.remote(Some(&hashes))), &page);
+        let mut changes = crate::publish::Changes::default();
+        changes.set(name.clone(), TargetFile::new(u64::try_from(page.len()).unwrap(), hashes));
+        world.state.stage(&changes).await.unwrap();
+        files.push(stored);
+        if version == "1.0" {
+            // Nothing else is published yet; what is staged waits for long.
+            world.publish(&[("a", Some("a"))]).await;
+        } else {
+            world.pass(TimeDelta::hours(100));
+            world.gc(&options(1, 1)).await.unwrap();
+            assert!(files.iter().all(|file| world.paths().contains(file)), "published, or staged");
+            world.publish(&[("a", Some("another"))]).await;
+        }
+        world.pass(TimeDelta::minutes(30));
+        world.gc(&options(1, 1)).await.unwrap();
+        assert!(files.iter().all(|file| world.paths().contains(file)), "replaced just now");
+    }
+    world.pass(TimeDelta::hours(100));
+    world.gc(&options(1, 1)).await.unwrap();
+    let [old, new] = files.as_slice() else { panic!() };
+    assert!(!world.paths().contains(old) && world.paths().contains(new));
+    // A page that is lost may have named anything.
+    let page = world.paths().into_iter().find(|path| path.ends_with(".index.json")).unwrap();
+    world.storage.remove(&[page]).unwrap();
+    assert!(matches!(world.gc(&options(1, 1)).await, Err(Error::Missing { .. })));
+    assert!(world.paths().contains(new));
 }
 
 /// What an event needs is not known where it cannot be read.

@@ -108,7 +108,12 @@ impl Files<'_> {
         if page.layout() != self.layout() {
             return Ok(false);
         }
-        for file in page.files() {
+        self.are_in_place(page.files())
+    }
+
+    /// Whether files are in place, with their core metadata.
+    pub(super) fn are_in_place(self, files: &[SignedFile]) -> Result<bool, Error> {
+        for file in files {
             let metadata = match file.metadata_sha256 {
                 Some(sha256) => self.stored_length(&format!("{}.metadata", file.path), sha256)?.is_some(),
                 None => true,

@@ -175,9 +175,17 @@ impl Worker<'_> {
             report.notes.extend(file.note.clone());
         }
         report.files = fetched.len();
+        let placed: Vec<_> = fetched.iter().map(|file| file.signed.clone()).collect();
         let changes = self.changes(project, page.status, page.status_reason, before.as_ref(), fetched)?;
         self.unstage(project).await?;
         self.state.stage(&changes).await?;
+        // On this machine nobody removes files meanwhile. Another one may have taken what was there for garbage until it was
+        // staged; publishing looks for targets, and files that only a page names are none.
+        if self.repository.storage().local().is_none() && !self.files.are_in_place(&placed)? {
+            let paths: Vec<_> = changes.targets().map(|(path, _)| path).collect();
+            self.state.unstage(&paths).await?;
+            return Err(UpstreamError::Swept { project: project.clone() }.into());
+        }
         let seen = etag.map(|etag| SeenPage::new(upstream.name(), selection_name, etag));
         self.state.set_seen_page(project.as_str(), seen.as_ref()).await?;
         Ok(report)

@@ -77,6 +77,14 @@ pub enum UpstreamError {
     /// A page or file could not be fetched.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// A file was in place and is not any more.
+    #[error(
+        "files of {project} were removed while its page was staged: another machine took them for garbage; sync again"
+    )]
+    Swept {
+        /// The project.
+        project: ProjectName,
+    },
     /// The upstream does not have this project.
     #[error("the upstream {upstream} has no project {project}")]
     UnknownProject {

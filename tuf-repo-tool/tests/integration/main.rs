@@ -6,6 +6,7 @@ mod bad_upstreams;
 mod bins;
 mod edit;
 mod event;
+mod gc;
 mod interop;
 mod keys;
 mod machines;

@@ -68,6 +68,19 @@ fn every_command_works_on_a_bucket() {
     machine.run(&["event", "sign", "--yes", "--key", &key, &bundle]).ok();
     machine.run(&["event", "finish", &id]).ok();
 
+    machine.run(&["verify", "--read", "--clients", "--url"]).ok().says("every byte was read");
+    machine
+        .run(&["doctor"])
+        .ok()
+        .says("keeps the conditions of puts")
+        .says(&format!("{url} serves timestamp"));
+    other.run(&["doctor"]).ok().says("its private half is not here");
+    let swept = other.run(&["gc", "--keep-last", "1", "--delete", "-m", "tidy", "--json"]).ok().json();
+    assert_eq!(swept["garbage"]["targets"]["files"], 0, "all of it is younger than a day: {swept:#}");
+    assert!(
+        swept["young"]["files"].as_u64().is_some_and(|files| files > 0)
+            || swept["snapshots"].as_array().unwrap().len() > 1
+    );
     machine.run(&["serve", "--listen", "127.0.0.1:0"]).code(1).says("not in a directory").says("web server");
     let (directory, upstream) = (machine.sandbox.repo().display().to_string(), upstream.simple());
     let quickstart = ["quickstart", &directory, "demo", "--upstream", &upstream];

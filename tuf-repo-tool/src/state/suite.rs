@@ -46,6 +46,7 @@ pub async fn state_suite(open: impl AsyncFn(&str) -> State) {
     what_is_not_committed_is_not_staged(&open("dropped").await, &open("dropped").await).await;
     clearing_keeps_what_was_staged_meanwhile(&open("cleared").await, &open("cleared").await).await;
     what_cannot_be_kept_is_refused(&open("unstageable").await).await;
+    nobody_stages_while_it_is_held(&open("held").await, &open("held").await).await;
     edits_keep_their_order(&open("edits").await, &open("edits").await).await;
     pages_are_remembered(&open("pages").await).await;
     states_do_not_mix(&open("one").await, &open("two").await).await;
@@ -105,6 +106,24 @@ async fn what_is_staged_is_there_for_others(state: &State, other: &State) {
     stage(state, [("b", Some(0)), ("c", Some(3))]).await;
     state.unstage(&[&path("a"), &path("nothing")]).await.expect("a path is unstaged");
     assert_eq!(staged(other).await, changes([("b", Some(0)), ("c", Some(3)), ("d", Some(4))]));
+}
+
+async fn nobody_stages_while_it_is_held(state: &State, other: &State) {
+    stage(state, [("a", Some(1))]).await;
+    let before = state.mark().await.expect("a mark");
+    let held = state.hold().await.expect("it is held");
+    assert_eq!(held.mark(), before, "all that was staged before is seen");
+    let mut staging = std::pin::pin!(stage(other, [("b", Some(2))]));
+    let waited = tokio::time::timeout(4 * SHORT, &mut staging).await;
+    assert!(waited.is_err(), "whoever wants to stage waits");
+    assert_eq!(staged(state).await, changes([("a", Some(1))]), "and what is staged can be read");
+    held.end(state).await.expect("it is let go");
+    staging.await;
+    assert_eq!(staged(state).await, changes([("a", Some(1)), ("b", Some(2))]));
+    assert!(state.mark().await.expect("a mark") > before);
+    // Dropped, it ends as well.
+    drop(state.hold().await.expect("it is held again"));
+    stage(other, [("c", Some(3))]).await;
 }
 
 async fn hostile_paths_come_back_as_they_were(state: &State) {

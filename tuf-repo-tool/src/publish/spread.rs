@@ -71,7 +71,6 @@ pub(super) fn pick<T>(roles: impl IntoIterator<Item = (T, Ripeness)>) -> Vec<T> 
 
 #[cfg(test)]
 mod tests {
-    use super::Ripeness::{Nearly, Ripe, Unripe};
     use super::*;
 
     use tuf_core::bins::HashBins;

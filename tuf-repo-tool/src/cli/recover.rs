@@ -202,6 +202,12 @@ fn text(plan: &Plan, request: &Request, shown: &[Difference], more: usize) -> St
         let gone = gone.map_or_else(|| "besides".to_owned(), |old| format!("in place of {old}"));
         lines.push(format!("  {}: {}{made} {gone}", key.role, key.new_uri));
     }
+    for missing in &plan.missing_keys {
+        lines.push(format!(
+            "  {missing}: to be made by its holder, and named with --new-key {}=URI",
+            missing.role
+        ));
+    }
     lines.push("\n2. people sign".to_owned());
     for signing in &plan.signing {
         let (old, new) = signing.versions;

@@ -243,9 +243,8 @@ impl Bundle {
         if let Some(top) = proposal.role().top_level() {
             // The new root itself, also while it is being checked and is not among the proposals yet.
             let new = proposal.as_root().or(new);
-            // What follows the new root holds under that one only. In a recovery, nobody is to accept it who does not have that yet.
-            let first = self.order == Order::RootFirst || self.recovery.is_some();
-            let follows = first && top != TopLevel::Root && new.is_some();
+            // What follows the new root holds under that one only.
+            let follows = self.order == Order::RootFirst && top != TopLevel::Root && new.is_some();
             let published = (!follows).then(|| by_root(old, "published", top));
             return published.into_iter().chain(new.map(|new| by_root(new, "draft", top))).collect();
         }

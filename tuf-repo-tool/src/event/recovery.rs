@@ -102,6 +102,9 @@ pub(crate) fn root_is_published(repository: &Repository, bundle: &Bundle) -> Res
 /// or accept what the old keys sign.
 pub(super) fn check(bundle: &Bundle) -> Result<(), String> {
     let Some(recovery) = bundle.recovery() else { return Ok(()) };
+    if bundle.order() != Order::RootFirst {
+        return Err("the root of a recovery comes before what it is for".to_owned());
+    }
     let plain = |role: &String| role.len() <= 300 && !role.chars().any(char::is_control);
     if recovery.compromised.is_empty() || !recovery.compromised.iter().all(plain) {
         return Err("a recovery names the roles that are compromised".to_owned());

@@ -12,7 +12,7 @@ use super::{RecoverError, Request, keys, plan};
 use crate::edit::is_here;
 use crate::error::Error;
 use crate::event::{
-    self, Bundle, Consent, Events, Finished, KeyChanges, Recovery, RecoveryDrafts, Review, open_recovery,
+    self, Bundle, Consent, Events, Finished, Recovery, RecoveryDrafts, Review, open_recovery,
     root_is_published,
 };
 use crate::keys::{KeyUri, Passphrases, Signer};
@@ -81,7 +81,10 @@ pub async fn apply(
                     (format!("{planned}, another state"), format!("timestamp {timestamp}"));
                 return Err(RecoverError::Moved { planned, found, plan: id }.into());
             }
-            let keys = keys::choose(&survey)?;
+            let (keys, missing) = keys::choose(&survey)?;
+            if !missing.is_empty() {
+                return Err(RecoverError::NoNewKey(missing).into());
+            }
             let record = Record { request, timestamp, keys, event: None };
             record.save(repository)?;
             record
@@ -196,8 +199,7 @@ fn drafts(
             published.push((branch.delegator.clone(), branch.file.clone()));
         }
     }
-    let mut named = KeyChanges::default();
-    named.add = keys::changes(survey, new, &survey.sections())?.add;
+    let named = keys::changes(survey, new, &survey.sections())?;
     let roots = survey.evidence.roots.iter().map(|root| std::sync::Arc::clone(root.bytes())).collect();
     Ok(RecoveryDrafts { recovery, roots, published, root, targets, keys: named, reason })
 }

@@ -143,9 +143,8 @@ impl History {
 
     /// The last snapshot before the one in which something else began.
     fn before(&self, next: Option<u64>) -> u64 {
-        let earlier =
-            self.snapshots.iter().copied().filter(|version| next.is_none_or(|next| *version < next));
-        earlier.last().unwrap_or_default()
+        let earlier = |version: &&u64| next.is_none_or(|next| **version < next);
+        self.snapshots.iter().rev().find(earlier).copied().unwrap_or_default()
     }
 
     /// Compares a role that is lost; `good` is its file of then, absent if there was none.

@@ -1,6 +1,9 @@
 //! What can go wrong with a recovery, in words for its operator.
 
+use std::fmt;
 use std::path::PathBuf;
+
+use serde::Serialize;
 
 /// Why a recovery was not planned or not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -35,14 +38,9 @@ pub enum RecoverError {
         /// How many sign.
         threshold: u32,
     },
-    /// A key that is replaced has no successor.
-    #[error("role {role} needs a new key in place of {key}")]
-    NoNewKey {
-        /// The role.
-        role: String,
-        /// The key.
-        key: String,
-    },
+    /// Keys that are replaced have no successor.
+    #[error("new keys are needed: {}", .0.iter().map(MissingKey::to_string).collect::<Vec<_>>().join("; "))]
+    NoNewKey(Vec<MissingKey>),
     /// A new key is one of those that are replaced.
     #[error("the new key {uri} of role {role} is one that is replaced")]
     OldKey {
@@ -79,6 +77,22 @@ pub enum RecoverError {
     },
 }
 
+/// A key that is replaced, and by what is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MissingKey {
+    /// The role; hash bins together as `bin-n`.
+    pub role: String,
+    /// The key that goes.
+    pub key: String,
+}
+
+impl fmt::Display for MissingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in place of {}", self.role, self.key)
+    }
+}
+
 impl RecoverError {
     /// What to do about it.
     #[must_use]
@@ -97,9 +111,10 @@ impl RecoverError {
                 "no root can say whom to trust any more: make a new repository, and hand its root out with new clients"
                     .to_owned()
             }
-            Self::NoNewKey { role, .. } => format!(
-                "its holder makes one (`tuf-repo key generate NAME --out DIR`) and hands out NAME.pub.json; then \
-                 `tuf-repo key import NAME.pub.json --public --name NAME` and --new-key {role}=pub:keys/NAME.pub.json"
+            Self::NoNewKey(missing) => format!(
+                "the holder of each makes one (`tuf-repo key generate NAME --out DIR`) and hands out NAME.pub.json; then \
+                 `tuf-repo key import NAME.pub.json --public --name NAME` and --new-key {}=pub:keys/NAME.pub.json",
+                missing.first().map_or("ROLE", |missing| missing.role.as_str())
             ),
             Self::OldKey { role, .. } => format!("make a new one and name it: --new-key {role}=URI"),
             Self::Moved { plan, .. } => format!(

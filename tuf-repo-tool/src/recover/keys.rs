@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 
 use tuf_core::{Key, PublicKey, RoleName};
 
-use super::RecoverError;
 use super::record::NewKey;
 use super::survey::{Replaced, Survey};
+use super::{MissingKey, RecoverError};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{KeyChanges, NamedKey};
 use crate::keys::{self, Algorithm, KeyUri, Passphrases, file};
 use crate::repository::Repository;
 
-/// Chooses a successor for every key that is replaced: the one that is named, else a file beside the old one. Makes none yet.
+/// Chooses a successor for every key that is replaced: the one that is named, else a file beside the old one. Makes none yet. Also
+/// says which have none.
 ///
 /// # Errors
-/// [`RecoverError::NoNewKey`] naming the first that is elsewhere; [`RecoverError::Role`].
-pub(super) fn choose(survey: &Survey<'_>) -> Result<Vec<NewKey>, Error> {
+/// [`RecoverError::Role`].
+pub(super) fn choose(survey: &Survey<'_>) -> Result<(Vec<NewKey>, Vec<MissingKey>), Error> {
     let repository = survey.evidence.repository;
     let mut given: BTreeMap<&str, Vec<&KeyUri>> = BTreeMap::new();
     for (role, uri) in &survey.request.new_keys {
@@ -29,7 +30,7 @@ pub(super) fn choose(survey: &Survey<'_>) -> Result<Vec<NewKey>, Error> {
     given.values_mut().for_each(|uris| uris.reverse());
     // A key that several roles share has one successor, unless they are given others.
     let mut shared: BTreeMap<&PublicKey, KeyUri> = BTreeMap::new();
-    let mut chosen: Vec<NewKey> = Vec::new();
+    let (mut chosen, mut missing): (Vec<NewKey>, Vec<MissingKey>) = Default::default();
     for Replaced { section, id, key } in &survey.replaced {
         let old_uri = uri_of(repository, section, key);
         let uri = match (
@@ -39,14 +40,18 @@ pub(super) fn choose(survey: &Survey<'_>) -> Result<Vec<NewKey>, Error> {
             (Some(given), _) => given.clone(),
             (None, Some(same)) => same.clone(),
             (None, None) => {
-                let none = || {
-                    let name = old_uri.as_ref().map_or_else(|| id.short(), KeyUri::name);
-                    RecoverError::NoNewKey { role: section.clone(), key: name }
-                };
-                let Some(KeyUri::File(path)) = &old_uri else { return Err(none().into()) };
                 let taken: BTreeSet<PathBuf> =
                     chosen.iter().filter_map(|new| new.uri.path(Path::new(""))).collect();
-                let uri = KeyUri::File(beside(repository, path, &taken).ok_or_else(none)?);
+                let new = match &old_uri {
+                    Some(KeyUri::File(path)) => beside(repository, path, &taken),
+                    _ => None,
+                };
+                let Some(path) = new else {
+                    let key = old_uri.as_ref().map_or_else(|| id.short(), KeyUri::name);
+                    missing.push(MissingKey { role: section.clone(), key });
+                    continue;
+                };
+                let uri = KeyUri::File(path);
                 shared.extend(key.public().map(|key| (key, uri.clone())));
                 uri
             }
@@ -62,7 +67,7 @@ pub(super) fn choose(survey: &Survey<'_>) -> Result<Vec<NewKey>, Error> {
             uri: uri.clone(),
         }));
     }
-    Ok(chosen)
+    Ok((chosen, missing))
 }
 
 /// Where the settings say that a key is.

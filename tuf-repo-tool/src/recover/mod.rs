@@ -25,7 +25,7 @@ use crate::keys::KeyUri;
 pub(crate) use apply::finish;
 pub use apply::{Applied, Waiting, apply};
 pub use compare::{Difference, DifferenceKind, FileFacts, Seen};
-pub use error::RecoverError;
+pub use error::{MissingKey, RecoverError};
 pub use plan::{Counts, KeyPlan, LostRole, Plan, Signing, SnapshotFacts, plan};
 
 /// What to recover from, and to what.

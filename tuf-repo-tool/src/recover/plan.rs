@@ -10,7 +10,7 @@ use super::compare::{Difference, DifferenceKind, History, good_value, lost_roles
 use super::evidence::sha256;
 use super::record::{NewKey, Record};
 use super::survey::{Survey, bins_section};
-use super::{Request, keys};
+use super::{MissingKey, Request, keys};
 use crate::config::section;
 use crate::edit::Keyring;
 use crate::error::Error;
@@ -37,6 +37,8 @@ pub struct Plan {
     pub lost: Vec<LostRole>,
     /// Which keys are replaced.
     pub keys: Vec<KeyPlan>,
+    /// Keys for which nobody has named another: `--apply` wants them.
+    pub missing_keys: Vec<MissingKey>,
     /// What people sign, in the order of trust.
     pub signing: Vec<Signing>,
     /// How many hash bins are signed anew.
@@ -146,12 +148,13 @@ pub fn plan(
 ) -> Result<Plan, Error> {
     let survey = Survey::of(repository, request)?;
     let record = Record::load(repository)?.filter(|record| record.request == *request);
-    let chosen = match &record {
-        Some(record) => record.keys.clone(),
+    let (chosen, missing) = match &record {
+        Some(record) => (record.keys.clone(), Vec::new()),
         None => keys::choose(&survey)?,
     };
     let history = History::read(&survey);
     let mut plan = outline(&survey, &history, &chosen)?;
+    plan.missing_keys = missing;
     plan.event = record.and_then(|record| record.event);
     for (branch, role) in lost_roles(&survey) {
         let compared = history.compare(&survey, &role, &good_value(&survey, branch, &role)?)?;
@@ -224,6 +227,7 @@ fn outline(survey: &Survey<'_>, history: &History, chosen: &[NewKey]) -> Result<
         unreadable: history.unreadable.clone(),
         versions: versions.map(|(role, version)| (role.to_owned(), version)).into(),
         root_sha256: sha256(root.bytes()),
+        missing_keys: Vec::new(),
         event: None,
     })
 }

@@ -19,7 +19,7 @@ use crate::support::{Sandbox, TUF_REPO, sdist};
 const EVERY: &str = "TUF_CRASH";
 const SAMPLE: usize = 11;
 /// Each thread counts its calls by name, so that a call that only the writing thread makes has a number of its own.
-const CHANGING: [&str; 12] = [
+pub(crate) const CHANGING: [&str; 12] = [
     "fsync",
     "fdatasync",
     "ftruncate",
@@ -81,14 +81,14 @@ pub(crate) fn poll_at<'scope>(
     })
 }
 
-fn trace(sandbox: &Sandbox, options: &[String], arguments: &[&str]) -> Output {
+pub(crate) fn trace(sandbox: &Sandbox, options: &[String], arguments: &[&str]) -> Output {
     let mut command: Command = sandbox.command("strace");
     command.args(["-f", "-qq"]).args(options).arg(TUF_REPO).arg("--repo").arg(sandbox.repo());
     command.args(arguments).output().unwrap()
 }
 
 /// How often each call is made by the thread that makes it most often.
-fn count(sandbox: &Sandbox, arguments: &[&str]) -> BTreeMap<&'static str, usize> {
+pub(crate) fn count(sandbox: &Sandbox, arguments: &[&str]) -> BTreeMap<&'static str, usize> {
     let log = sandbox.path("log");
     let calls = format!("trace=?{}", CHANGING.join(",?"));
     let options = ["-o".to_owned(), log.display().to_string(), "-e".to_owned(), calls];
@@ -110,7 +110,7 @@ fn count(sandbox: &Sandbox, arguments: &[&str]) -> BTreeMap<&'static str, usize>
     most
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::remove_dir_all(to).ok();
     let copied = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
     assert!(copied.success());

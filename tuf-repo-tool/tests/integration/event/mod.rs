@@ -69,7 +69,7 @@ impl Ceremony {
     }
 
     /// The ID of a key of which the public half is here.
-    fn keyid(&self, name: &str) -> String {
+    pub(crate) fn keyid(&self, name: &str) -> String {
         let shown = self.sandbox.tuf_repo(&["--json", "key", "show", name]).ok().json();
         shown["keyid"].as_str().unwrap().to_owned()
     }

@@ -1,5 +1,8 @@
 //! `tuf-repo recover`: the online keys are stolen for real, used, and taken out of service.
 
+mod bad_days;
+mod crash;
+mod docs;
 mod thief;
 
 use std::path::Path;

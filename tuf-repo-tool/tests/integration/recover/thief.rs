@@ -10,6 +10,8 @@ use tuf_core::{
 };
 use tuf_repo_tool::keys::{Passphrases, Signer, SoftwareSigner, file};
 
+use crate::support::write;
+
 /// A version that no repository reaches by itself.
 pub(super) const FAR: u64 = 1 << 40;
 
@@ -59,7 +61,7 @@ impl Thief {
         let remote = TargetPath::new(path).unwrap().remote(Some(&hashes));
         let place = self.public.join("targets").join(remote);
         fs::create_dir_all(place.parent().unwrap()).unwrap();
-        fs::write(place, content).unwrap();
+        write(&place, content);
         TargetFile::new(content.len().try_into().unwrap(), hashes)
     }
 
@@ -80,7 +82,7 @@ impl Thief {
             }
             value.header.version = version.max(meta.version + 1);
             let version = value.header.version;
-            fs::write(self.metadata(&role.file_name(Some(version))), signed(value, &self.bins)).unwrap();
+            write(&self.metadata(&role.file_name(Some(version))), signed(value, &self.bins));
             snapshot.set_role(&role, MetaFile::version(version));
         }
         self.point_to(snapshot, version, version);
@@ -94,12 +96,7 @@ impl Thief {
         value.snapshot = MetaFile::of(version, &bytes);
         value.header_mut().version = timestamp;
         let name = TopLevel::Snapshot.role().file_name(Some(version));
-        fs::write(self.metadata(&name), bytes).unwrap();
-        fs::write(self.metadata("timestamp.json"), signed(value, &self.timestamp)).unwrap();
-    }
-
-    /// What is published of the top-level role, as it says itself.
-    pub(super) fn snapshot(&self, version: u64) -> Snapshot {
-        read(&self.metadata(&format!("{version}.snapshot.json")))
+        write(&self.metadata(&name), bytes);
+        write(&self.metadata("timestamp.json"), signed(value, &self.timestamp));
     }
 }

@@ -215,16 +215,13 @@ fn text(plan: &Plan, request: &Request, shown: &[Difference], more: usize) -> St
             let name = key.uri.clone().unwrap_or_else(|| key.keyid.chars().take(8).collect());
             format!("{name}{}", if key.here { " (here)" } else { "" })
         });
-        let mut line = format!(
+        let keys: Vec<String> = known.chain(signing.new.iter().map(|name| format!("{name} (new)"))).collect();
+        lines.push(format!(
             "  {} {old} → {new}: {} of {}",
             signing.role,
             signing.now.threshold,
-            known.collect::<Vec<_>>().join(", ")
-        );
-        if !signing.new.is_empty() {
-            line.push_str(&format!("; new: {}", signing.new.join(", ")));
-        }
-        lines.push(line);
+            keys.join(", ")
+        ));
     }
     let targets = &plan.targets;
     lines.push(format!(

@@ -141,6 +141,11 @@ impl History {
         }
     }
 
+    /// Whether no later snapshot has another version of a role, so that it need not be read.
+    pub(super) fn is_untouched(&self, survey: &Survey<'_>, role: &RoleName) -> bool {
+        survey.evidence.archive.is_none() && self.changes.get(role).is_some_and(|changes| changes.len() == 1)
+    }
+
     /// The last snapshot before the one in which something else began.
     fn before(&self, next: Option<u64>) -> u64 {
         let earlier = |version: &&u64| next.is_none_or(|next| **version < next);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tuf_core::{RoleName, TopLevel};
+use tuf_core::{KeyId, RoleName, TopLevel};
 
 use super::compare::{Difference, DifferenceKind, History, good_value, lost_roles};
 use super::evidence::sha256;
@@ -106,7 +106,7 @@ pub struct Signing {
     pub role: String,
     /// The version before, and the new one.
     pub versions: (u64, u64),
-    /// Keys and threshold before the replacement.
+    /// The threshold, and the keys that it had before and that may sign this.
     pub now: Need,
     /// The new keys.
     pub new: Vec<String>,
@@ -156,7 +156,7 @@ pub fn plan(
     let mut plan = outline(&survey, &history, &chosen)?;
     plan.missing_keys = missing;
     plan.event = record.and_then(|record| record.event);
-    for (branch, role) in lost_roles(&survey) {
+    for (branch, role) in lost_roles(&survey).filter(|(_, role)| !history.is_untouched(&survey, role)) {
         let compared = history.compare(&survey, &role, &good_value(&survey, branch, &role)?)?;
         plan.unreadable.extend(compared.unreadable);
         for difference in &compared.differences {
@@ -246,7 +246,10 @@ fn signing(survey: &Survey<'_>, chosen: &[NewKey]) -> Result<Vec<Signing>, Error
         let name = section(&role).into_owned();
         let listed = survey.listed_of(&name)?;
         let section_name = RoleName::new(&name).unwrap_or_else(|_| role.clone());
-        let holders = keyring.holders(&section_name, &listed);
+        let mut holders = keyring.holders(&section_name, &listed);
+        // The old keys of root sign its next version still; those of other roles sign nothing more.
+        let gone = |id: &KeyId| survey.replaced.iter().any(|old| old.section == name && old.id == *id);
+        holders.retain(|holder| role.top_level() == Some(TopLevel::Root) || !gone(&holder.id));
         signing.push(Signing {
             role: name.clone(),
             versions: (before, after),

@@ -17,6 +17,9 @@ use crate::repository::Repository;
 /// How far above what is known to be good a version may be and still be taken for one that the repository wrote itself.
 const SANE: u64 = 1_000_000;
 
+/// How many files of a role are tried for one that its keys signed.
+const TRIED: usize = 64;
+
 /// What timestamps may have been renewed since the last known version: the file has no version in its name, so nobody kept the old ones.
 const MARGIN: u64 = 10_000;
 
@@ -54,6 +57,8 @@ pub(super) struct Survey<'a> {
     pub(super) branches: Vec<Branch>,
     /// Every metadata file of the storage, by path.
     pub(super) listed: BTreeSet<String>,
+    /// The versions of each role that later snapshots list.
+    versions: BTreeMap<RoleName, BTreeSet<u64>>,
     /// The versions of all snapshots after the good one that are there.
     pub(super) later: Vec<u64>,
 }
@@ -81,10 +86,27 @@ impl<'a> Survey<'a> {
             replaced: Vec::new(),
             branches: Vec::new(),
             listed,
+            versions: BTreeMap::new(),
             later,
         };
+        survey.read_versions();
         survey.find_lost()?;
         Ok(survey)
+    }
+
+    fn read_versions(&mut self) {
+        for version in &self.later {
+            // One that does not verify lists nothing that anybody believed.
+            let Ok((snapshot, _)) = self.evidence.snapshot(*version) else { continue };
+            for (file, meta) in snapshot.meta.iter() {
+                let role = file.strip_suffix(".json").and_then(|name| RoleName::new(name).ok());
+                if let Some(role) =
+                    role.filter(|role| self.good.role(role).is_none_or(|good| good.version < meta.version))
+                {
+                    self.versions.entry(role).or_default().insert(meta.version);
+                }
+            }
+        }
     }
 
     /// Roles that share a key share its fate.
@@ -236,14 +258,18 @@ impl<'a> Survey<'a> {
             return Ok(newest.map(|file| (file, true)));
         }
         let mut is_good = true;
-        let now = self.found.snapshot.as_ref().and_then(|snapshot| snapshot.role(role));
         let good = newest.as_ref().map_or(0, |file| file.header.version);
-        if let Some(meta) = now.filter(|meta| meta.version > good)
-            && let Some(bytes) = self.evidence.seen(&role.file_name(Some(meta.version)))?
-            && let Ok(file) = self.evidence.targets(role, by, bytes)
-            && file.header.version == meta.version
-        {
-            (newest, is_good) = (Some(file), false);
+        // What its keys signed is as good as ever, whoever made the snapshots.
+        let versions = self.versions.get(role).into_iter().flat_map(|versions| versions.iter().rev());
+        for version in versions.copied().take_while(|version| *version > good).take(TRIED) {
+            let Some(bytes) = self.evidence.seen(&role.file_name(Some(version)))? else { continue };
+            let file = self.evidence.targets(role, by, bytes);
+            if let Ok(file) = file
+                && file.header.version == version
+            {
+                (newest, is_good) = (Some(file), false);
+                break;
+            }
         }
         match (&newest, self.good.role(role)) {
             (None, Some(_)) => {

@@ -230,3 +230,37 @@ fn roles_that_share_a_key_share_its_fate() {
     assert!(!settings.contains("file:keys/bin-n.pem"), "{settings}");
     sandbox.verify();
 }
+
+#[test]
+fn what_other_keys_signed_stays_as_new_as_it_is() {
+    let (sandbox, _) = one_machine();
+    for name in ["acme", "acme-bins"] {
+        sandbox.tuf_repo(&["key", "generate", name, "--no-passphrase"]).ok();
+    }
+    let keys = ["--key", "file:keys/acme.pem", "--bins", "2", "--bin-key", "file:keys/acme-bins.pem"];
+    sandbox.tuf_repo(&[&["delegate", "add", "acme", "--paths", "acme/*"], &keys[..]].concat()).ok();
+    sandbox.tuf_repo(&["add", &sandbox.path("a").display().to_string(), "--as", "acme/a"]).ok();
+    sandbox.tuf_repo(&["publish"]).ok();
+    let good = snapshot(&sandbox).to_string();
+    sandbox.verify();
+    upload(&sandbox, "c", "c");
+    sandbox.tuf_repo(&["add", &sandbox.path("b").display().to_string(), "--as", "acme/evil"]).ok();
+    sandbox.tuf_repo(&["publish"]).ok();
+    // Not even a timestamp is left to say what was newest.
+    fs::remove_file(sandbox.public("metadata/timestamp.json")).unwrap();
+    let recover = ["recover", "--known-good", &good, "--compromised", "acme", "acme-bin-n"];
+    sandbox
+        .tuf_repo(&recover)
+        .ok()
+        .says("+ \"acme/evil\" in acme-bin-2-")
+        .says("acme 1 → 2: 1 of acme-2 (new)");
+    sandbox.tuf_repo(&[&recover[..], &["--apply"]].concat()).ok();
+    assert_eq!(sandbox.targets(), ["a", "acme/a", "b", "c"]);
+    sandbox.verify();
+    for role in ["acme", "acme-bins", "timestamp", "snapshot"] {
+        fs::remove_file(sandbox.repo().join(format!("keys/{role}.pem"))).unwrap();
+    }
+    sandbox.tuf_repo(&["add", &sandbox.path("b").display().to_string(), "--as", "acme/b"]).ok();
+    sandbox.tuf_repo(&["publish"]).ok();
+    sandbox.verify();
+}

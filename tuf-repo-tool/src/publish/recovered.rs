@@ -40,6 +40,24 @@ pub(crate) async fn publish_recovered(
     root: &[u8],
     make: impl FnOnce() -> Result<Recovered, Error>,
 ) -> Result<Summary, Error> {
+    if let Some(lease) = block_in_place(|| commit::guard(&**repository.storage(), options))? {
+        lease.hold().await?;
+    }
+    let published = under_lease(repository, options, asked, expected, root, make).await;
+    if let Some(lease) = &options.lease {
+        lease.release().await?;
+    }
+    published
+}
+
+async fn under_lease(
+    repository: &Repository,
+    options: &Options,
+    asked: &str,
+    expected: Option<Vec<u8>>,
+    root: &[u8],
+    make: impl FnOnce() -> Result<Recovered, Error>,
+) -> Result<Summary, Error> {
     // What is published may not even verify: then there is no client that knows it.
     let published = block_in_place(|| repository.published()).ok().flatten();
     let published =

@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
-use tuf_core::TargetPath;
+use tuf_core::{Metadata, TargetPath, TopLevel};
 
 use super::faults::{Fault, Faulty};
 use super::sweep::{World, all_files, memory, set};
+use crate::config::RoleKind;
 use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::publish::lease::{LEASE, PublishLease};
-use crate::publish::{Changes, Options, Outcome, Renewal, TIMESTAMP, publish};
+use crate::publish::{Changes, Listed, Options, Outcome, Renewal, TIMESTAMP, publish};
+use crate::recover::{self, Request};
 use crate::repository::Repository;
+use crate::signing::Signers;
 use crate::storage::Storage;
 
 /// Another machine: the settings, the keys, no journal.
@@ -250,4 +253,47 @@ async fn a_publisher_that_was_stopped_and_sends_too_late_is_repaired_and_nothing
         assert!(second.has("x") && second.has("y"));
         assert_eq!(second.version(), before + 2);
     }
+}
+
+/// Somebody with the stolen keys has sent a timestamp that no database ever heard of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_under_the_lease_goes_below_what_an_attacker_sent() {
+    let world = World::new().await;
+    let inner = memory(&all_files(&**world.repository.storage()));
+    let database = Arc::new(Mutex::new(Database::default()));
+    let machine = Machine::new(&world, unguarded(&inner, Box::new(|| ())));
+    let lease = || Options { lease: Some(TestLease::of(&database)), ..Options::default() };
+    std::thread::scope(|scope| scope.spawn(|| machine.publish("x", &lease())).join().unwrap().unwrap());
+    let (repository, mut passphrases) = (&machine.repository, Passphrases::from_environment());
+    let published = repository.published().unwrap().unwrap();
+    let good = published.set().snapshot().header.version;
+    let mut timestamp = published.set().timestamp().value().clone();
+    timestamp.header_mut().version = 1 << 40;
+    let kind = RoleKind::Timestamp;
+    let listed = [Listed::of_root(published.set().root(), TopLevel::Timestamp)];
+    let keys = &repository.config.role(kind).unwrap().keys;
+    let sent = Signers::new(repository, &mut passphrases).sign(
+        timestamp,
+        &TopLevel::Timestamp.role(),
+        keys,
+        &listed,
+    );
+    let before = inner.read(TIMESTAMP, 1 << 20).unwrap();
+    inner.swap(TIMESTAMP, before.as_deref(), &sent.unwrap()).unwrap();
+
+    let request = Request::new(vec!["timestamp".parse().unwrap()], good, "stolen".to_owned());
+    let lock = repository.lock().unwrap();
+    let applied =
+        recover::apply(repository, &lock, &mut passphrases, Some(&request), None, &lease()).await.unwrap();
+    assert!(matches!(applied, recover::Applied::Published(_)), "{applied:?}");
+    let now = repository.published().unwrap().unwrap();
+    assert_eq!(now.set().root().header.version, 2);
+    assert!(now.set().timestamp().header.version < 1 << 40);
+    assert!(machine.has("x"));
+    let database = database.lock().unwrap();
+    assert_eq!(
+        database.announced.as_ref().map(|(_, bytes)| &**bytes),
+        Some(&**now.set().timestamp().bytes())
+    );
+    assert!(!database.held, "the lease is given back");
 }

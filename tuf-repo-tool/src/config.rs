@@ -1,5 +1,7 @@
 //! `tuf-repo.toml`: what a repository is to be. What it is, the published metadata says.
 
+mod edit;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +18,8 @@ use crate::edit::NamedBins;
 use crate::error::Error;
 use crate::keys::KeyUri;
 use crate::state::StateUrl;
+
+pub(crate) use edit::SettingsFile;
 
 const FILE: &str = "tuf-repo.toml";
 

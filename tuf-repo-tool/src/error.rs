@@ -16,6 +16,7 @@ use crate::keys::KeyError;
 use crate::log::Did;
 use crate::mirror::UpstreamError;
 use crate::recover::RecoverError;
+use crate::rotate::RotateError;
 use crate::state::StateError;
 use crate::storage::StorageError;
 
@@ -169,6 +170,9 @@ pub enum Error {
         /// What a client found there.
         reason: String,
     },
+    /// A key cannot be replaced.
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
     /// A signature did not verify right after it was made.
     #[error("role {role}: {source}")]
     Signature {
@@ -319,6 +323,7 @@ impl Error {
             ),
             Self::Storage(error) => error.hint(),
             Self::Published(error) => Some(error.hint().to_owned()),
+            Self::Rotate(error) => error.hint(),
             Self::State(error) => error.hint(),
             _ => None,
         }

@@ -19,6 +19,7 @@ use crate::repository::Repository;
 use crate::state::StateUrl;
 
 pub use offline::{OfflineKeys, init_offline};
+pub(crate) use offline::{absolute, copy_public};
 
 /// The unknown root field by which `audit` knows a repository whose keys anybody with its disk can use.
 pub const DEMONSTRATION: &str = "x-demonstration";

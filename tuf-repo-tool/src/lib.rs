@@ -26,6 +26,7 @@ pub mod quickstart;
 mod reading;
 pub mod recover;
 mod repository;
+pub mod rotate;
 mod serve;
 mod signing;
 pub mod state;

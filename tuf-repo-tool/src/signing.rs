@@ -142,7 +142,7 @@ impl<'a> Signers<'a> {
 }
 
 /// The private half is not on this machine.
-fn is_elsewhere(error: &KeyError) -> bool {
+pub(crate) fn is_elsewhere(error: &KeyError) -> bool {
     match error {
         KeyError::Elsewhere { .. } => true,
         KeyError::Io { source, .. } => source.kind() == ErrorKind::NotFound,

@@ -14,6 +14,7 @@ use crate::health::{self, Freshness, PendingEvent};
 use crate::keys::{self, KeyUri};
 use crate::publish::Changes;
 use crate::repository::{Published, Repository};
+use crate::rotate::{Overlap, overlaps};
 use crate::signing::role_keys;
 
 /// The state of a repository.
@@ -89,6 +90,15 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
     }
     let now = repository.now();
     let (mut roles, mut todo) = (Vec::new(), Vec::new());
+    let overlaps = published.as_ref().map(|published| overlaps(repository, published)).transpose()?;
+    let overlaps = overlaps.unwrap_or_default();
+    for Overlap { role, key, until, .. } in &overlaps {
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        todo.push(format!(
+            "{role}: {key} was replaced and signs beside the new key{until}; the first publish or renew after that ends it, \
+             `tuf-repo rotate --end` at once"
+        ));
+    }
     for (kind, config) in &repository.config.roles {
         let summary = match (&published, kind) {
             (None, _) => Summary::default(),
@@ -96,6 +106,7 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
             (Some(published), kind) => Summary::of(published, *kind),
         };
         if let Some(published) = &published
+            && overlaps.iter().all(|overlap| overlap.role != *kind)
             && published.role_keys(*kind).is_some_and(|signed| differs(repository, *kind, &signed))
         {
             todo.push(format!(

@@ -20,6 +20,7 @@ mod quickstart;
 mod recover;
 mod renew;
 mod role;
+mod rotate;
 mod serve;
 mod status;
 mod verify;
@@ -107,6 +108,8 @@ enum Command {
     Verify(verify::Args),
     /// Look at this machine: settings, keys, locks, storage, database, clock
     Doctor(doctor::Args),
+    /// Replace keys, with no instant at which a client fails
+    Rotate(rotate::Args),
     /// Show roles, versions, keys, expiries, and what needs doing
     Status(status::Args),
     /// Serve the published repository over HTTP
@@ -194,6 +197,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Rebuild(args) => adopt::rebuild(&args, repo, output).await,
         Command::Verify(args) => verify::run(args, &Repository::open(repo)?, output).await,
         Command::Doctor(args) => doctor::run(&args, repo, output).await,
+        Command::Rotate(args) => rotate::run(args, Repository::open(repo)?, output).await,
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
+
 /// Why an event was not opened, signed, imported or finished.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,6 +26,16 @@ pub enum EventError {
         id: String,
         /// What does not match.
         reason: String,
+    },
+    /// Clients are still to get the root that came first.
+    #[error("event {id} goes on at {}: until then there may be clients that have not got root {root}", until.format("%Y-%m-%d %H:%M:%S UTC"))]
+    Grace {
+        /// The event.
+        id: String,
+        /// The version of the root.
+        root: u64,
+        /// When what follows it may be published.
+        until: DateTime<Utc>,
     },
     /// More signatures are needed.
     #[error("event {id} needs more signatures: {}", missing.join("; "))]
@@ -104,6 +116,7 @@ impl EventError {
             }
             Self::Draft(_) => return None,
             Self::Foreign { .. } => "`tuf-repo event list` shows what is pending here; nothing was changed",
+            Self::Grace { .. } => "finish it then; `tuf-repo rotate --end` if no client can be under way",
             Self::Incomplete { .. } => {
                 "send the file to those who are missing: `tuf-repo event sign FILE --key URI`, then \
                  `tuf-repo event import FILE` here"

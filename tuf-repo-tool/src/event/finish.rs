@@ -15,6 +15,7 @@ use crate::publish::{
     Changes, Options, Outcome, Renewal, SignedElsewhere, publish, publish_next_root, settle, stands_under,
 };
 use crate::repository::{Lock, Repository};
+use crate::rotate::{follow, grace};
 
 /// What finishing an event did.
 #[derive(Clone, Debug)]
@@ -60,6 +61,9 @@ pub async fn finish(
     }
     let root = bundle.proposals().iter().find(|proposal| proposal.as_root().is_some());
     let root = root.filter(|root| !done.contains(root.role()));
+    if let (Order::RootFirst, None) = (bundle.order(), root) {
+        wait(repository, &bundle)?;
+    }
     let signed = elsewhere(repository, &bundle, &done, root)?;
     let mut outcome = Outcome::Nothing;
     if !signed.is_empty()
@@ -82,9 +86,21 @@ pub async fn finish(
     }
     let follows = follows_root(&bundle, root);
     if !follows {
+        follow(repository, lock, &bundle)?;
         events.finished(id)?;
     }
     Ok(Finished { id: id.to_owned(), root: version, outcome, follows })
+}
+
+/// Until clients have got the root that came first.
+fn wait(repository: &Repository, bundle: &Bundle) -> Result<(), Error> {
+    let root = bundle.proposals().iter().find(|proposal| proposal.as_root().is_some());
+    let Some(root) = root.map(|root| root.header().version) else { return Ok(()) };
+    let until = grace(repository, root)?;
+    if repository.now() < until {
+        return Err(EventError::Grace { id: bundle.id().to_owned(), root, until }.into());
+    }
+    Ok(())
 }
 
 /// Whether the targets roles come only after the root, which is still to come.

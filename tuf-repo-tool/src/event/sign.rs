@@ -5,9 +5,12 @@ use std::path::Path;
 use tuf_core::RoleName;
 
 use super::bundle::Bundle;
+use super::store::Events;
 use super::{EventError, phrase, store};
 use crate::error::Error;
-use crate::keys::Signer;
+use crate::keys::{self, KeyUri, Passphrases, Signer};
+use crate::repository::Repository;
+use crate::signing::is_elsewhere;
 
 /// How a signer says that this is what is to be signed.
 #[derive(Clone, Debug)]
@@ -54,4 +57,38 @@ pub fn sign(
     now.merge(&ours)?;
     store::write(path, &now)?;
     Ok((now, signed))
+}
+
+/// Signs a pending event with each of these keys that is on this machine and that it lacks. Also gives why the first of
+/// them failed that did.
+///
+/// # Errors
+/// [`EventError::Missing`], [`EventError::Bundle`], [`Error::Signature`].
+pub(crate) fn sign_here(
+    repository: &Repository,
+    passphrases: &mut Passphrases,
+    id: &str,
+    uris: &[KeyUri],
+) -> Result<(Bundle, Option<Error>), Error> {
+    let events = Events::of(repository);
+    let _lock = events.lock()?;
+    let (mut bundle, mut signed, mut failed) = (events.load(id)?, false, None);
+    for uri in uris {
+        let Ok(key) = keys::public(uri, repository.directory()) else { continue };
+        if !bundle.wants(&key) {
+            continue;
+        }
+        match keys::open(uri, repository.directory(), passphrases) {
+            Ok(signer) => {
+                bundle.sign(signer.public(), |payload| signer.sign(payload).map_err(Error::from))?;
+                signed = true;
+            }
+            Err(error) if is_elsewhere(&error) => {}
+            Err(error) => drop(failed.get_or_insert_with(|| Error::from(error))),
+        }
+    }
+    if signed {
+        events.save(&bundle)?;
+    }
+    Ok((bundle, failed))
 }

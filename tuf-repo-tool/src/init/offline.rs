@@ -115,14 +115,14 @@ fn config(options: &InitOptions, offline: &OfflineKeys, key: impl Fn(String) -> 
 }
 
 /// Copies the public half of a key that is elsewhere to where the settings look for it.
-fn copy_public(key: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn copy_public(key: &Path, to: &Path) -> Result<(), Error> {
     let from = file::public_path(key);
     let bytes = std::fs::read(&from).map_err(|error| Error::io("read", &from, error))?;
     Ok(durable::write_atomic(to, &bytes)?)
 }
 
 /// Where a path leads, through links, although its end may not be there yet.
-fn absolute(path: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
     let failed = |error| Error::io("find", path, error);
     let path = std::path::absolute(path).map_err(failed)?;
     let (mut there, mut rest) = (path.clone(), Vec::new());

@@ -43,6 +43,7 @@ use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::log::Did;
 use crate::repository::{Lock, Published, Repository};
+use crate::rotate::after_publish;
 use crate::signing::Signers;
 use crate::state::State;
 use crate::storage::{NewFile, Storage, StorageError};
@@ -195,9 +196,10 @@ pub async fn publish(
     options: &Options,
 ) -> Result<Outcome, Error> {
     let given = async || Ok(Cow::Borrowed(changes));
-    anew(options, async || publish_once(repository, lock, passphrases, given, renewal, options).await)
-        .await
-        .map(|done| warned(done).0)
+    let attempt = async || publish_once(repository, lock, passphrases, given, renewal, options).await;
+    let done = anew(options, attempt).await?;
+    block_in_place(|| after_publish(repository, lock));
+    Ok(warned(done).0)
 }
 
 /// What was done; why roles were passed over, in the log.
@@ -220,7 +222,7 @@ pub async fn publish_staged(
     state: &State,
     options: &Options,
 ) -> Result<(Outcome, Changes), Error> {
-    anew(options, async || {
+    let published = anew(options, async || {
         let mut read = None;
         let staged = async || {
             let (mark, changes) = staged_changes(state).await?;
@@ -235,7 +237,9 @@ pub async fn publish_staged(
         }
         Ok((outcome, changes.into_owned()))
     })
-    .await
+    .await?;
+    block_in_place(|| after_publish(repository, lock));
+    Ok(published)
 }
 
 /// Where the storage does not exclude other publishers: takes the lease, and sees to it that what they have announced is

@@ -8,6 +8,7 @@ use super::{Changes, Options, Outcome, Renewal, anew, publish_once, renew_root};
 use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::repository::Repository;
+use crate::rotate::after_publish;
 use crate::state::StateError;
 
 /// What a renewal did.
@@ -48,6 +49,7 @@ pub async fn renew(
     let attempt = async || publish_once(repository, &lock, passphrases, given, Renewal::All, &options).await;
     match (anew(&options, attempt).await, unreachable) {
         (Ok((outcome, _, below)), _) => {
+            block_in_place(|| after_publish(repository, &lock));
             let (root, above) = match root {
                 Ok(root) => (root, None),
                 Err(error) => (None, Some(error)),

@@ -17,6 +17,7 @@ use crate::config::{RoleKind, section};
 use crate::edit::{Edit, EditError, NamedBins, Tree, Visit, event_for};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
+use crate::rotate::overlapping;
 use crate::storage::NewFile;
 
 /// A signed state that is not published yet.
@@ -278,8 +279,12 @@ impl<'a> Transaction<'a> {
         let Some(published) = self.published else {
             return Ok(vec![Listed::configured(self.repository, kind)?]);
         };
-        let roots = std::iter::once(published.set().root().value()).chain(next);
-        Ok(roots.map(|root| Listed::of_root(root, role)).collect())
+        let root = published.set().root().value();
+        let mut listed: Vec<_> =
+            std::iter::once(root).chain(next).map(|root| Listed::of_root(root, role)).collect();
+        // And, after a rotation, whoever has not got the published one yet.
+        listed.extend(overlapping(self.repository, root, role)?);
+        Ok(listed)
     }
 
     /// Signs a role that root delegates to, under the published root and the one that comes.

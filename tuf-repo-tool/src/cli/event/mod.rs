@@ -300,9 +300,14 @@ async fn finish(id: Option<String>, repository: &Repository, output: &Output) ->
         let copy = repository.directory().join("root.json");
         lines.push(format!("published root {version}; {} is a copy of it", copy.display()));
     }
+    if finished.follows {
+        lines = lines.split_off(1);
+        lines.push(format!("the other roles follow it: `tuf-repo event finish {id}` when clients have it"));
+    }
     let document = serde_json::json!({
         "id": id,
         "root": finished.root,
+        "follows": finished.follows,
         "published": outcome_document(&finished.outcome),
     });
     output.result(&document, &lines.join("\n"));

@@ -1,0 +1,141 @@
+//! The key that takes over: one that was made elsewhere, or one that is made beside the old one and like it.
+
+use std::path::{Path, PathBuf};
+
+use tuf_core::{Key, PublicKey};
+
+use super::state::{Rotation, Rotations};
+use super::survey::{Wanted, free_name};
+use super::{DEFAULT_OVERLAP, Rotate, RotateError};
+use crate::config::Period;
+use crate::error::Error;
+use crate::init::copy_public;
+use crate::keys::{self, Algorithm, KeyError, KeyUri, Passphrases, file};
+use crate::repository::Repository;
+
+/// The new key of a rotation: decided and noted before it is made, so that it is made once.
+pub(super) fn successor(
+    repository: &Repository,
+    passphrases: &mut Passphrases,
+    request: &Rotate,
+    old: &Wanted,
+    to: Option<&KeyUri>,
+) -> Result<(KeyUri, Key), Error> {
+    let mut noted = Rotations::load(repository);
+    // One that is over is of an earlier life of the key.
+    let before = noted.of(&old.key).filter(|rotation| rotation.until.is_none()).cloned();
+    if let (Some(before), Some(to)) = (&before, to)
+        && before.by != *to
+    {
+        let (key, by) = (old.name.clone(), before.by.to_string());
+        return Err(RotateError::Begun { key, by }.into());
+    }
+    let uri = match (&before, to) {
+        (Some(before), _) => before.by.clone(),
+        (None, Some(to)) => {
+            if public(repository, passphrases, to)?.public() == old.key.public() {
+                return Err(RotateError::Same { key: old.name.clone() }.into());
+            }
+            to.clone()
+        }
+        (None, None) => place(repository, request, old)?,
+    };
+    let (overlap, name) = (request.overlap, old.name.clone());
+    let known = before.as_ref().map(|before| before.overlap);
+    let rotation = Rotation {
+        name,
+        by: uri.clone(),
+        overlap: overlap.or(known).unwrap_or(Period(DEFAULT_OVERLAP)),
+        until: None,
+    };
+    if to.is_none() {
+        // Asked for before anything is written.
+        let make = to_make(repository, request, &uri);
+        let passphrase = match &make {
+            Some(path) if !path.exists() && is_encrypted(repository, request, old)? => {
+                Some(passphrases.choose(&uri.name())?)
+            }
+            _ => None,
+        };
+        if before.as_ref() != Some(&rotation) {
+            noted.begin(&old.key, rotation);
+            noted.save(repository)?;
+        }
+        if let Some(path) = make {
+            if !path.exists() {
+                file::generate(&path, like(&old.key), passphrase.as_ref())?;
+            } else if !file::public_path(&path).exists() {
+                file::complete(&path, passphrases)?;
+            }
+            if let KeyUri::Public(public) = &uri {
+                let here = repository.directory().join(public);
+                if !here.exists() {
+                    copy_public(&path, &here)?;
+                }
+            }
+        }
+    } else if before.as_ref() != Some(&rotation) {
+        noted.begin(&old.key, rotation);
+        noted.save(repository)?;
+    }
+    let key = public(repository, passphrases, &uri)?;
+    Ok((uri, key))
+}
+
+/// Where a new key comes to be.
+fn place(repository: &Repository, request: &Rotate, old: &Wanted) -> Result<KeyUri, Error> {
+    let keys = Path::new("keys");
+    let here = repository.directory().join(keys);
+    if let Some(away) = &request.offline_keys {
+        let name = free_name(&old.name, &[&here, away]);
+        return Ok(KeyUri::Public(keys.join(format!("{name}.pub.json"))));
+    }
+    match &old.uri {
+        Some(KeyUri::File(path)) => {
+            let beside = path.parent().unwrap_or(keys);
+            let name = free_name(&old.name, &[&repository.directory().join(beside)]);
+            Ok(KeyUri::File(beside.join(format!("{name}.pem"))))
+        }
+        _ => Err(RotateError::Where { key: old.name.clone() }.into()),
+    }
+}
+
+/// The file of the private key that is to be made here, if it is one.
+fn to_make(repository: &Repository, request: &Rotate, uri: &KeyUri) -> Option<PathBuf> {
+    match (uri, &request.offline_keys) {
+        (KeyUri::File(path), _) => Some(repository.directory().join(path)),
+        (KeyUri::Public(_), Some(away)) => Some(away.join(format!("{}.pem", uri.name()))),
+        _ => None,
+    }
+}
+
+/// A new key is protected as the old one is, if that is here.
+fn is_encrypted(repository: &Repository, request: &Rotate, old: &Wanted) -> Result<bool, Error> {
+    if !request.encrypted {
+        return Ok(false);
+    }
+    let path = old.uri.as_ref().and_then(|uri| uri.path(repository.directory()));
+    match path.filter(|path| path.exists()) {
+        Some(path) => Ok(file::is_encrypted(&path)?),
+        None => Ok(true),
+    }
+}
+
+/// The kind of the old key, where this tool makes such keys in files.
+fn like(old: &Key) -> Algorithm {
+    match old.public() {
+        Some(PublicKey::EcdsaP256(_)) => Algorithm::EcdsaP256,
+        Some(PublicKey::EcdsaP384(_)) => Algorithm::EcdsaP384,
+        _ => Algorithm::Ed25519,
+    }
+}
+
+/// The public half; of a key that has none to read, unlocked.
+fn public(repository: &Repository, passphrases: &mut Passphrases, uri: &KeyUri) -> Result<Key, Error> {
+    match keys::public(uri, repository.directory()) {
+        Err(KeyError::PublicLocked { .. }) => {
+            Ok(keys::open(uri, repository.directory(), passphrases)?.public().clone())
+        }
+        public => Ok(public?),
+    }
+}

@@ -33,6 +33,7 @@ pub(crate) use effects::{does, effects, named, signs};
 pub use error::EventError;
 pub use finish::{Finished, finish};
 pub(crate) use open::DEFAULT_PERIOD;
+pub(crate) use open::published;
 pub use open::{Opening, open};
 pub use proposal::Proposal;
 pub(crate) use recovery::{RecoveryDrafts, open_recovery, root_is_published};

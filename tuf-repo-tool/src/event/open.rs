@@ -150,7 +150,7 @@ fn file_order(tree: &mut Tree<'_>) -> Result<Vec<RoleName>, Error> {
 }
 
 /// What is published.
-pub(super) fn published(repository: &Repository) -> Result<Published, Error> {
+pub(crate) fn published(repository: &Repository) -> Result<Published, Error> {
     let nothing = || EventError::Draft("nothing is published yet: `tuf-repo publish` first".to_owned());
     Ok(repository.published()?.ok_or_else(nothing)?)
 }

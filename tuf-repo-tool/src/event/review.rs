@@ -12,7 +12,7 @@ use super::bundle::{Bundle, envelope, limits};
 use super::document::Recovery;
 use super::proposal::Proposal;
 use super::signatories::Signatories;
-use super::{EventError, diff};
+use super::{EventError, Order, diff};
 
 /// An event, for people and programs.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +30,8 @@ pub struct Review {
     pub first_root: String,
     /// What is recovered from, if this is a recovery.
     pub recovery: Option<Recovery>,
+    /// In which order they appear.
+    pub order: Order,
     /// The proposed files.
     pub drafts: Vec<DraftReview>,
     /// What all signers read to each other.
@@ -106,6 +108,7 @@ impl Review {
             root: bundle.chain().root().header.version,
             first_root: first.unwrap_or_default(),
             recovery: bundle.recovery().cloned(),
+            order: bundle.order(),
             complete: drafts.iter().all(|draft| draft.signatures.iter().all(|who| who.met)),
             drafts,
             phrase: bundle.phrase(),

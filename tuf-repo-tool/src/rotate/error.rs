@@ -28,6 +28,18 @@ pub enum RotateError {
         /// How many new ones were given.
         to: usize,
     },
+    /// The key that is to take over was replaced itself.
+    #[error(
+        "{key} has signed for {role} before, up to root {root}: a key that was replaced does not come back"
+    )]
+    Replaced {
+        /// Where it is.
+        key: String,
+        /// The role.
+        role: String,
+        /// The last root that listed it.
+        root: u64,
+    },
     /// A key cannot take over from itself.
     #[error("{key} would be replaced by itself")]
     Same {
@@ -71,7 +83,7 @@ impl RotateError {
                  state/rotation.json"
             }
             Self::Count { .. } => "give --to once for each key, in the same order",
-            Self::Same { .. } => "make another key: `tuf-repo key generate`",
+            Self::Replaced { .. } | Self::Same { .. } => "make another key: `tuf-repo key generate`",
             Self::Unknown { .. } | Self::Unused { .. } => {
                 "`tuf-repo status` names the keys of every role, `tuf-repo key list` those that are here"
             }

@@ -21,7 +21,7 @@ use crate::config::{Config, Period, SettingsFile};
 use crate::error::Error;
 use crate::event::{
     self, Bundle, EventError, Events, Finished, KeyChanges, NamedKey, Opening, Order, Review, abort, does,
-    effects, finish, open, sign_here, signs,
+    effects, finish, open, published, sign_here, signs,
 };
 use crate::init::absolute;
 use crate::keys::{KeyUri, Passphrases};
@@ -148,7 +148,7 @@ pub async fn rotate(
     for (index, old) in olds.into_iter().enumerate() {
         if listed(&old) {
             let to = request.to.get(index);
-            let (uri, new) = successor::successor(repository, passphrases, &request, &old, to)?;
+            let (uri, new) = successor::successor(repository, passphrases, &request, &grants, &old, to)?;
             pairs.push(Pair { old, uri, new });
         }
     }
@@ -244,11 +244,6 @@ pub(crate) fn grace(repository: &Repository, root: u64) -> Result<DateTime<Utc>,
         noted.save(repository)?;
     }
     Ok(until)
-}
-
-fn published(repository: &Repository) -> Result<Published, Error> {
-    let nothing = || EventError::Draft("nothing is published yet: `tuf-repo publish` first".to_owned());
-    Ok(repository.published()?.ok_or_else(nothing)?)
 }
 
 /// A directory for offline keys, which is not in the repository.

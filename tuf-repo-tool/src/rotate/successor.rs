@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use tuf_core::{Key, PublicKey};
 
 use super::state::{Rotation, Rotations};
-use super::survey::{Wanted, free_name};
+use super::survey::{Grant, Wanted, free_name};
 use super::{DEFAULT_OVERLAP, Rotate, RotateError};
 use crate::config::Period;
 use crate::error::Error;
 use crate::init::copy_public;
+use crate::keys::usage::PublishedRoots;
 use crate::keys::{self, Algorithm, KeyError, KeyUri, Passphrases, file};
 use crate::repository::Repository;
 
@@ -18,6 +19,7 @@ pub(super) fn successor(
     repository: &Repository,
     passphrases: &mut Passphrases,
     request: &Rotate,
+    grants: &[Grant],
     old: &Wanted,
     to: Option<&KeyUri>,
 ) -> Result<(KeyUri, Key), Error> {
@@ -33,9 +35,11 @@ pub(super) fn successor(
     let uri = match (&before, to) {
         (Some(before), _) => before.by.clone(),
         (None, Some(to)) => {
-            if public(repository, passphrases, to)?.public() == old.key.public() {
+            let new = public(repository, passphrases, to)?;
+            if new.public() == old.key.public() {
                 return Err(RotateError::Same { key: old.name.clone() }.into());
             }
+            never_replaced(repository, grants, old, to, &new)?;
             to.clone()
         }
         (None, None) => place(repository, request, old)?,
@@ -80,6 +84,24 @@ pub(super) fn successor(
     }
     let key = public(repository, passphrases, &uri)?;
     Ok((uri, key))
+}
+
+/// A key that was replaced in a role would count as one that still signs for the sake of an old root.
+fn never_replaced(
+    repository: &Repository,
+    grants: &[Grant],
+    old: &Wanted,
+    to: &KeyUri,
+    new: &Key,
+) -> Result<(), Error> {
+    let uses = PublishedRoots::read(&**repository.storage())?.uses(new);
+    for grant in grants.iter().filter(|grant| grant.id_of(&old.key).is_some() && grant.id_of(new).is_none()) {
+        if let Some(root) = uses.get(grant.role.as_str()).and_then(|roots| roots.last()) {
+            let (key, role) = (to.to_string(), grant.role.clone());
+            return Err(RotateError::Replaced { key, role, root: *root }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Where a new key comes to be.

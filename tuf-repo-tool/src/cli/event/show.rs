@@ -1,7 +1,7 @@
 //! An event as text.
 
 use chrono::{DateTime, Utc};
-use tuf_repo_tool::event::{DraftReview, Review};
+use tuf_repo_tool::event::{DraftReview, Order, Review};
 
 /// The whole review. Who gave no root is told what to compare.
 pub(super) fn text(review: &Review, unanchored: bool) -> String {
@@ -25,6 +25,9 @@ pub(super) fn text(review: &Review, unanchored: bool) -> String {
             "    the new root is NOT dual-signed: from it on, no client accepts anything that the old keys of".to_owned(),
             "    timestamp and snapshot signed, and every client forgets the versions that it saw of them".to_owned(),
         ]);
+    }
+    if review.order == Order::RootFirst {
+        lines.push("order   the root appears first; the others follow when clients have it".to_owned());
     }
     for draft in &review.drafts {
         lines.push(String::new());

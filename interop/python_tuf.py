@@ -2,15 +2,20 @@
 
     python_tuf.py version
     python_tuf.py read DIR BASE_URL ROOT        target paths on stdin, one per line
+    python_tuf.py poll DIR BASE_URL ROOT        until stdin ends
     python_tuf.py write DIR consistent|plain
 
-`read` keeps its trusted metadata in DIR from one call to the next. Both print one JSON object: target path to SHA-256.
+`read` keeps its trusted metadata in DIR from one call to the next. It and `write` print one JSON object: target
+path to SHA-256. `poll` refreshes as fast as it can, by turns as a client that keeps its metadata in DIR and as a new one, and
+prints how often it tried and what failed; DIR/polling appears when both have refreshed once.
 """
 
 import hashlib
 import json
 import pathlib
+import shutil
 import sys
+import threading
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from urllib.parse import quote
@@ -53,6 +58,29 @@ def read(directory, base, root):
         data = pathlib.Path(updater.download_target(info, str(directory / "targets" / "one"))).read_bytes()
         found[path] = hashlib.sha256(data).hexdigest()
     return found
+
+
+def poll(directory, base, root):
+    directory = pathlib.Path(directory)
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    bootstrap = pathlib.Path(root).read_bytes()
+    tried, failed = 0, []
+    while not over.is_set():
+        shutil.rmtree(directory / "new", ignore_errors=True)
+        for name in ("returning", "new"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+            tried += 1
+            try:
+                Updater(
+                    metadata_dir=str(directory / name),
+                    metadata_base_url=base + "/metadata/",
+                    bootstrap=bootstrap,
+                ).refresh()
+            except Exception as error:
+                failed.append(f"{name}: {type(error).__name__}: {error}")
+        (directory / "polling").touch()
+    return {"tried": tried, "failed": failed}
 
 
 class Writer:
@@ -177,6 +205,8 @@ def main(command, *arguments):
         return {"python-tuf": version("tuf"), "securesystemslib": version("securesystemslib")}
     if command == "read":
         return read(*arguments)
+    if command == "poll":
+        return poll(*arguments)
     directory, kind = arguments
     return write(directory, {"consistent": True, "plain": False}[kind])
 

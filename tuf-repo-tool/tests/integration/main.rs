@@ -18,6 +18,7 @@ mod publish_races;
 mod quickstart;
 mod recover;
 mod repository;
+mod rotate;
 mod state;
 mod storage;
 mod support;

@@ -167,6 +167,16 @@ fn hit(sandbox: &Sandbox, arguments: &[&str], what: What, (call, number): (&str,
 
 /// How many points there are, and at how many the command was hit.
 pub(crate) fn sweep(sandbox: &Sandbox, arguments: &[&str], expected_files: &[&str]) -> (usize, usize) {
+    sweep_and(sandbox, arguments, expected_files, |_| {})
+}
+
+/// As [`sweep`]; `look` checks what more is so after each point.
+pub(crate) fn sweep_and(
+    sandbox: &Sandbox,
+    arguments: &[&str],
+    expected_files: &[&str],
+    look: impl Fn(&Sandbox),
+) -> (usize, usize) {
     let all = tuf_client::env::var(EVERY).is_some_and(|value| value == "all");
     sandbox.anchor();
     copy(&sandbox.repo(), &sandbox.path("before"));
@@ -182,7 +192,12 @@ pub(crate) fn sweep(sandbox: &Sandbox, arguments: &[&str], expected_files: &[&st
     };
     let points = [points(&CHANGING, What::Killed), points(&FILLING, What::DiskFull)].concat();
     let chosen = points.iter().step_by(if all { 1 } else { SAMPLE });
-    let hits = chosen.filter(|(what, point)| hit(sandbox, arguments, *what, *point)).count();
+    let one = |(what, point): &&(What, (&str, usize))| {
+        let was_hit = hit(sandbox, arguments, *what, *point);
+        look(sandbox);
+        was_hit
+    };
+    let hits = chosen.filter(one).count();
     let wanted = if all { points.len() } else { points.len() / SAMPLE };
     // Threads share the work anew each time: a few points are not reached.
     assert!(hits * 2 > wanted, "hit at {hits} of {wanted}");

@@ -62,7 +62,7 @@ impl Ceremony {
 
     /// The event is signed by these keys and finished.
     #[track_caller]
-    fn carry_out(&self, id: &str, keys: &[&str]) {
+    pub(crate) fn carry_out(&self, id: &str, keys: &[&str]) {
         self.sign(&self.bundle(id), keys).ok().says("complete");
         self.event(&["finish", id]).ok();
         self.sandbox.verify();

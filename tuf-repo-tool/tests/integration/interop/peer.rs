@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use crate::support::node::node;
 use crate::support::python::python;
@@ -49,6 +49,13 @@ impl Peer {
         let mut command = self.command(sandbox);
         command.arg("read").arg(sandbox.path(state)).arg(url).arg(sandbox.anchor());
         Run::of(command.stdin(File::open(list).unwrap()))
+    }
+
+    /// Refreshes again and again, until its standard input is closed, with its state in a directory of the sandbox.
+    pub(crate) fn poll(self, sandbox: &Sandbox, state: &str, url: &str) -> Child {
+        let mut command = self.command(sandbox);
+        command.arg("poll").arg(sandbox.path(state)).arg(url).arg(sandbox.anchor());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Writes a repository into a directory of the sandbox; with consistent snapshots or without.

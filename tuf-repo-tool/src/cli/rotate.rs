@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// The key that takes over, once for each KEY [default: a new one beside the old one]
     #[arg(long, value_name = "URI")]
     to: Vec<KeyUri>,
-    /// Make the new keys in this directory, which is taken away; only their public halves stay here
+    /// Sign with the keys in this directory, and make those there of which the old ones are not here: it is taken away
     #[arg(long, value_name = "DIR", conflicts_with = "to")]
     offline_keys: Option<PathBuf>,
     /// How long timestamp and snapshot are signed by both [default: 1h]

@@ -47,7 +47,7 @@ pub struct Rotate {
     pub keys: Vec<String>,
     /// The new ones, in that order; empty: they are made beside the old ones.
     pub to: Vec<KeyUri>,
-    /// Where new keys are made that do not stay here.
+    /// Where new keys are made of which the old ones are not here; the keys there sign.
     pub offline_keys: Option<PathBuf>,
     /// How long both sign; absent: an hour, or what was said before.
     pub overlap: Option<Period>,

@@ -107,16 +107,16 @@ fn never_replaced(
 /// Where a new key comes to be.
 fn place(repository: &Repository, request: &Rotate, old: &Wanted) -> Result<KeyUri, Error> {
     let keys = Path::new("keys");
-    let here = repository.directory().join(keys);
-    if let Some(away) = &request.offline_keys {
-        let name = free_name(&old.name, &[&here, away]);
-        return Ok(KeyUri::Public(keys.join(format!("{name}.pub.json"))));
-    }
-    match &old.uri {
-        Some(KeyUri::File(path)) => {
+    match (&old.uri, &request.offline_keys) {
+        // A key that is used here is replaced here.
+        (Some(KeyUri::File(path)), _) if repository.directory().join(path).exists() => {
             let beside = path.parent().unwrap_or(keys);
             let name = free_name(&old.name, &[&repository.directory().join(beside)]);
             Ok(KeyUri::File(beside.join(format!("{name}.pem"))))
+        }
+        (_, Some(away)) => {
+            let name = free_name(&old.name, &[&repository.directory().join(keys), away]);
+            Ok(KeyUri::Public(keys.join(format!("{name}.pub.json"))))
         }
         _ => Err(RotateError::Where { key: old.name.clone() }.into()),
     }

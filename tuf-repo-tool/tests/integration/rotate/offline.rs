@@ -142,6 +142,9 @@ fn the_grace_of_a_root_that_comes_first_is_kept_by_whoever_finishes_the_event() 
     sandbox.tuf_repo(&["rotate", "--end"]).ok();
     ceremony.event(&["finish", &id]).ok();
     assert_eq!(ceremony.published("2.targets.json").1, 2);
+    // The keys of root there sign for a key that is used here, and that is replaced here.
+    let run = sandbox.tuf_repo(&["rotate", "timestamp", "--offline-keys", &away]).ok();
+    run.says("file:keys/timestamp-2.pem").says("published root 3");
     sandbox.verify();
 }
 

@@ -14,6 +14,7 @@ use url::Url;
 use crate::config::{Config, Mirror, RoleConfig, RoleKind};
 use crate::error::Error;
 use crate::keys::{Algorithm, KeyUri, Passphrases, file};
+use crate::log::{self, Did, Entry};
 use crate::publish::publish_first_root;
 use crate::repository::Repository;
 use crate::state::StateUrl;
@@ -62,6 +63,8 @@ pub struct InitOptions {
     pub bins: Option<u32>,
     /// What kind of keys to generate.
     pub algorithm: Algorithm,
+    /// Why, for the log.
+    pub why: Option<String>,
     /// Whether keys are encrypted at rest. If not, the repository says of itself that it is a demonstration.
     pub encrypted: bool,
 }
@@ -92,6 +95,7 @@ impl Default for InitOptions {
             public_url: None,
             bins: None,
             algorithm: Algorithm::default(),
+            why: None,
             encrypted: true,
         }
     }
@@ -126,9 +130,7 @@ pub async fn init(
             make_key(&path, kind.name(), options, passphrases)?;
         }
     }
-    if repository.read_metadata("1.root.json")?.is_none() {
-        publish_first_root(&repository, passphrases, extra(options))?;
-    }
+    first_root(&repository, options, passphrases)?;
     place::claim(&repository).await?;
     repository.config.save(directory)?;
     drop(lock);
@@ -158,6 +160,24 @@ fn make_key(
     }
     let passphrase = if options.encrypted { Some(passphrases.choose(name)?) } else { None };
     file::generate(path, options.algorithm, passphrase.as_ref())?;
+    Ok(())
+}
+
+/// Publishes the first root, and begins the log with it, unless an `init` that was interrupted did.
+fn first_root(
+    repository: &Repository,
+    options: &InitOptions,
+    passphrases: &mut Passphrases,
+) -> Result<(), Error> {
+    let new = repository.read_metadata("1.root.json")?.is_none();
+    if new {
+        publish_first_root(repository, passphrases, extra(options))?;
+    }
+    if new || log::length(repository) == 0 {
+        let entry = Entry::new(Did::Init).because(options.why.as_deref());
+        let signers = log::signers(&repository.first_root()?);
+        log::append(repository, &entry.signed(RoleKind::Root.name(), 1, signers))?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use tuf_repo_tool::state::{StateUrl, StateUrlError};
 use tuf_repo_tool::{InitOptions, OfflineKeys, Preset, init, init_offline};
 use url::Url;
 
+use super::log::Reason;
 use super::{Failure, Output};
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +52,8 @@ pub(crate) struct Args {
     /// Leave the keys unencrypted: for trying out only
     #[arg(long)]
     no_passphrase: bool,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -98,6 +101,7 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     options.bins = args.bins;
     options.algorithm = algorithm;
     options.encrypted = !args.no_passphrase;
+    options.why = args.reason.text().map(str::to_owned);
     let mut passphrases = Passphrases::from_environment();
     let repository = match (args.preset, &args.offline_keys) {
         (PresetName::OfflineRoot, Some(keys)) => {

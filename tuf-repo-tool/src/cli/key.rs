@@ -4,9 +4,13 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
+use tuf_client::clock;
+use tuf_core::Key;
 use tuf_repo_tool::keys::{self, Algorithm, KeyError, KeyUri, Passphrase, Passphrases, Pkcs11Uri};
+use tuf_repo_tool::log::{self, Did, Entry};
 use tuf_repo_tool::{Config, Error};
 
+use super::log::Reason;
 use super::{Failure, Output};
 
 #[derive(Debug, clap::Subcommand)]
@@ -25,6 +29,8 @@ pub(crate) enum Command {
         /// Leave the key unencrypted: only its mode 0600 protects it then
         #[arg(long)]
         no_passphrase: bool,
+        #[command(flatten)]
+        reason: Reason,
     },
     /// Take a private key into keys/NAME.pem, or with --public the public half of any key into keys/NAME.pub.json
     Import {
@@ -42,6 +48,8 @@ pub(crate) enum Command {
         /// Leave the key unencrypted: only its mode 0600 protects it then
         #[arg(long, conflicts_with = "public")]
         no_passphrase: bool,
+        #[command(flatten)]
+        reason: Reason,
     },
     /// List the keys in keys/ and in tuf-repo.toml, and which roles use them; or what a token or an agent holds
     List {
@@ -59,19 +67,20 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command, repo: &Path, output: &Output) -> Result<(), Failure> {
     match command {
-        Command::Generate { name, key_type, out, no_passphrase } => {
+        Command::Generate { name, key_type, out, no_passphrase, reason } => {
             let uri = match &out {
                 Some(out) if !KeyUri::is_uri(&name) => KeyUri::File(file_in(out, &name)?),
                 _ => uri(&name, repo)?,
             };
-            generate(&uri, repo, &key_type, out.as_deref(), no_passphrase, output)
+            let key = generate(&uri, repo, &key_type, out.as_deref(), no_passphrase, output)?;
+            note(Did::KeyGenerate, &uri.name(), &key, out.is_none().then_some(repo), &reason)
         }
-        Command::Import { source, name, public, out, no_passphrase } => {
+        Command::Import { source, name, public, out, no_passphrase, reason } => {
             let path = match &out {
                 Some(out) => file_in(out, &name)?,
                 None => file_of(&name, repo)?,
             };
-            match public {
+            let key = match public {
                 true => {
                     if out.is_none() {
                         output.say(&format!("use it as pub:keys/{name}.pub.json"));
@@ -79,7 +88,8 @@ pub(crate) fn run(command: Command, repo: &Path, output: &Output) -> Result<(), 
                     import_public(&source, &keys::file::public_path(&path), repo, output)
                 }
                 false => import(&source, &path, &name, no_passphrase, output),
-            }
+            }?;
+            note(Did::KeyImport, &name, &key, out.is_none().then_some(repo), &reason)
         }
         Command::List { place: None } => show::list(repo, output),
         Command::List { place: Some(place) } => match place.split_once(':') {
@@ -101,6 +111,14 @@ pub(crate) fn run(command: Command, repo: &Path, output: &Output) -> Result<(), 
     }
 }
 
+/// One line in the log of the repository that got the key, if it is one.
+fn note(did: Did, name: &str, key: &Key, repo: Option<&Path>, reason: &Reason) -> Result<(), Failure> {
+    let Some(repo) = repo.filter(|repo| Config::path(repo).exists()) else { return Ok(()) };
+    let entry = Entry::new(did).because(reason.text()).with("key", name).with("keyid", key.id().as_str());
+    log::append_at(repo, clock::now(), &entry)?;
+    Ok(())
+}
+
 fn generate(
     uri: &KeyUri,
     repo: &Path,
@@ -108,7 +126,7 @@ fn generate(
     out: Option<&Path>,
     no_passphrase: bool,
     output: &Output,
-) -> Result<(), Failure> {
+) -> Result<Key, Failure> {
     let algorithm: Algorithm = key_type.parse().map_err(Error::from)?;
     let mut passphrases = Passphrases::from_environment();
     let (uri, key) = match uri {
@@ -140,7 +158,7 @@ fn generate(
         &show::describe(&uri, &key, None, &keys::usage::PublishedRoots::default(), repo),
         &format!("{uri}: {} key {}", key.scheme(), key.id()),
     );
-    Ok(())
+    Ok(key)
 }
 
 fn import(
@@ -149,7 +167,7 @@ fn import(
     name: &str,
     no_passphrase: bool,
     output: &Output,
-) -> Result<(), Failure> {
+) -> Result<Key, Failure> {
     let mut passphrases = Passphrases::from_environment();
     let passphrase = choose(no_passphrase, name, &mut passphrases)?;
     let file = match source.parse() {
@@ -172,13 +190,13 @@ fn import(
     imported(keys::file::import(&file, &mut passphrases, path, passphrase.as_ref()), path, output)
 }
 
-fn import_public(source: &str, path: &Path, repo: &Path, output: &Output) -> Result<(), Failure> {
+fn import_public(source: &str, path: &Path, repo: &Path, output: &Output) -> Result<Key, Failure> {
     let key = public_half(source, repo)?;
     imported(keys::file::create_public(path, &key).map(|()| key), path, output)
 }
 
 /// The public half of the key at a URI, or in a file. What cannot be had without the private half is unlocked.
-pub(super) fn public_half(source: &str, repo: &Path) -> Result<tuf_core::Key, Failure> {
+pub(super) fn public_half(source: &str, repo: &Path) -> Result<Key, Failure> {
     if !KeyUri::is_uri(source) {
         return Ok(keys::public::read(Path::new(source)).map_err(Error::from)?);
     }
@@ -193,14 +211,14 @@ pub(super) fn public_half(source: &str, repo: &Path) -> Result<tuf_core::Key, Fa
     Ok(key?)
 }
 
-fn imported(made: Result<tuf_core::Key, KeyError>, path: &Path, output: &Output) -> Result<(), Failure> {
+fn imported(made: Result<Key, KeyError>, path: &Path, output: &Output) -> Result<Key, Failure> {
     let key = made.map_err(Error::from)?;
     let text = format!("{}: {} key {}", path.display(), key.scheme(), key.id());
     output.result(
         &serde_json::json!({"file": path, "keyid": key.id().as_str(), "scheme": key.scheme()}),
         &text,
     );
-    Ok(())
+    Ok(key)
 }
 
 fn choose(

@@ -8,6 +8,7 @@ use tuf_repo_tool::mirror::{Report, Upstream, UpstreamError, pip_settings, sync}
 use tuf_repo_tool::{Error, ProjectConfig, Repository};
 use url::Url;
 
+use super::log::Reason;
 use super::output::size;
 use super::{Failure, Output, publish};
 
@@ -36,6 +37,8 @@ pub(crate) enum Command {
         /// Stage what is new without publishing it
         #[arg(long)]
         no_publish: bool,
+        #[command(flatten)]
+        reason: Reason,
     },
 }
 
@@ -64,13 +67,13 @@ pub(crate) async fn run(
             }
             save(&repository, output)
         }
-        Command::Sync { upstream, no_publish } => {
+        Command::Sync { upstream, no_publish, reason } => {
             let (mut document, failed) = run_sync(&mut repository, upstream, output).await?;
             let mut text = "staged; publish it with `tuf-repo publish`".to_owned();
             let mut unserved = None;
             if !no_publish {
                 let outcome;
-                (outcome, unserved) = publish::publish_staged(&repository).await?;
+                (outcome, unserved) = publish::publish_staged(&repository, reason).await?;
                 text = publish::text(&outcome, "nothing to publish");
                 extend(&mut document, publish::document(&outcome));
             }

@@ -11,6 +11,7 @@ mod event;
 mod gc;
 mod init;
 mod key;
+mod log;
 mod mirror;
 mod output;
 mod payload;
@@ -110,6 +111,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Replace keys, with no instant at which a client fails
     Rotate(rotate::Args),
+    /// Show what was changed, by whom, when and why; verify that nothing of it was changed afterwards
+    Log(log::Args),
     /// Show roles, versions, keys, expiries, and what needs doing
     Status(status::Args),
     /// Serve the published repository over HTTP
@@ -198,6 +201,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(args, &Repository::open(repo)?, output).await,
         Command::Doctor(args) => doctor::run(&args, repo, output).await,
         Command::Rotate(args) => rotate::run(args, Repository::open(repo)?, output).await,
+        Command::Log(args) => log::run(&args, repo, output),
         Command::Serve(args) => serve::run(&args, &Repository::open(repo)?, output).await,
     }
 }

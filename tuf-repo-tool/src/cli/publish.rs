@@ -7,6 +7,7 @@ use tuf_repo_tool::keys::Passphrases;
 use tuf_repo_tool::publish::{self as library, Changes, Check, Options, Outcome, read_back};
 use tuf_repo_tool::{Error, Lock, Period, Repository};
 
+use super::log::{Reason, Signing};
 use super::output::size;
 use super::{Failure, Output};
 
@@ -25,6 +26,8 @@ pub(crate) struct Args {
     /// How long to wait until public_url serves it, where tuf-repo.toml has one [default: 90s]
     #[arg(long, value_name = "TIME")]
     served_within: Option<Period>,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -36,7 +39,7 @@ enum CheckName {
 
 impl Args {
     fn options(&self) -> Options {
-        let mut options = Options::default();
+        let mut options = self.signing.options();
         options.check = match self.check {
             CheckName::Fresh => Check::Fresh,
             CheckName::Default => Check::Default,
@@ -70,8 +73,11 @@ fn lock(repository: &Repository, retry: u32) -> Result<Lock, Error> {
 }
 
 /// Publishes what is staged, and what is due of the online roles. Also says if clients do not get it.
-pub(crate) async fn publish_staged(repository: &Repository) -> Result<(Outcome, Option<Error>), Error> {
-    publish_under(&repository.lock()?, repository, &Options::default()).await
+pub(crate) async fn publish_staged(
+    repository: &Repository,
+    reason: Reason,
+) -> Result<(Outcome, Option<Error>), Error> {
+    publish_under(&repository.lock()?, repository, &reason.into_options(Options::default())).await
 }
 
 async fn publish_under(

@@ -9,6 +9,7 @@ use tuf_repo_tool::publish::{Options, renew};
 use tuf_repo_tool::quickstart::{prepare, verify};
 use url::Url;
 
+use super::log::Reason;
 use super::mirror::{extend, names, run_sync};
 use super::output::size;
 use super::{Failure, Output, publish, serve};
@@ -41,7 +42,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let mut repository =
         prepare(&args.directory, &projects, latest, args.upstream.as_ref(), &mut passphrases).await?;
     let (mut document, failed) = run_sync(&mut repository, None, output).await?;
-    let (outcome, unserved) = publish::publish_staged(&repository).await?;
+    let (outcome, unserved) = publish::publish_staged(&repository, Reason::default()).await?;
     output.say(&publish::text(&outcome, "nothing to publish"));
     extend(&mut document, publish::document(&outcome));
     publish::report(unserved, output)?;

@@ -10,6 +10,7 @@ use tuf_repo_tool::publish::{Changes, Options, Outcome, Renewed, renew};
 use tuf_repo_tool::watch::{self, Daemon, Round};
 use tuf_repo_tool::{Error, Period, Repository};
 
+use super::log::Signing;
 use super::publish::{document, report, served, text};
 use super::serve::{listen, stop_signal};
 use super::{Failure, Output};
@@ -25,6 +26,8 @@ pub(crate) struct Args {
     /// How often to look at least
     #[arg(long, value_name = "TIME", default_value = "1m", requires = "watch")]
     every: Period,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 /// An address, or a port of the loopback.
@@ -45,7 +48,7 @@ pub(crate) async fn run(args: &Args, repository: &Repository, output: &Output) -
     if args.watch {
         return watch(args, repository, output).await;
     }
-    let options = Options::default();
+    let options = args.signing.options();
     let renewed = renew(repository, &mut Passphrases::from_environment(), &options).await?;
     let mut result = document(&renewed.outcome);
     super::mirror::extend(&mut result, json!({ "root": renewed.root }));
@@ -65,7 +68,7 @@ pub(crate) async fn run(args: &Args, repository: &Repository, output: &Output) -
 }
 
 async fn watch(args: &Args, repository: &Repository, output: &Output) -> Result<(), Failure> {
-    let daemon = daemon(repository, args.every, output)?;
+    let daemon = daemon(repository, args.every, args.signing.options(), output)?;
     let mut said = format!("watching {}, every {}", repository.directory().display(), args.every);
     let mut url = None;
     if let Some(Listen(address)) = args.listen {
@@ -83,13 +86,18 @@ async fn watch(args: &Args, repository: &Repository, output: &Output) -> Result<
 }
 
 /// A daemon that knows all passphrases.
-pub(crate) fn daemon(repository: &Repository, every: Period, output: &Output) -> Result<Daemon, Failure> {
+pub(crate) fn daemon(
+    repository: &Repository,
+    every: Period,
+    options: Options,
+    output: &Output,
+) -> Result<Daemon, Failure> {
     let mut passphrases = Passphrases::from_environment();
     let failed = tokio::task::block_in_place(|| watch::unlock(repository, &mut passphrases))?;
     for error in failed {
         output.warn(&format!("will not sign: {}", tuf_client::chain(&error)));
     }
-    Ok(Daemon::new(repository.clone(), passphrases, Options::default(), every.delta()))
+    Ok(Daemon::new(repository.clone(), passphrases, options, every.delta()))
 }
 
 /// Says what is new: not in each round what was said in the one before.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
+use tuf_repo_tool::publish::Options;
 use tuf_repo_tool::{Period, Repository, watch};
 
 use super::renew::{Teller, daemon};
@@ -50,7 +51,7 @@ pub(crate) async fn keep_serving(
         return serve(repository, listener).await;
     }
     // Passphrases are asked for now, not in the night.
-    let daemon = daemon(repository, RENEW_EVERY, output)?;
+    let daemon = daemon(repository, RENEW_EVERY, Options::default(), output)?;
     let mut teller = Teller::default();
     tokio::select! {
         result = serve(repository, listener) => result,

@@ -56,6 +56,7 @@ pub async fn finish(
     if !missing.is_empty() {
         return Err(EventError::Incomplete { id: id.to_owned(), missing }.into());
     }
+    let options = &options.of_event(id, bundle.reason());
     if !done.is_empty() {
         settle(repository, &published, lock)?;
     }

@@ -18,6 +18,7 @@ use crate::config::{Period, RoleKind, section};
 use crate::edit::{Edit, Keyring, NamedBins, Tree};
 use crate::error::Error;
 use crate::keys::{self, KeyUri};
+use crate::log::{self, Did, Entry};
 use crate::repository::{Published, Repository};
 
 /// How long a role is valid of which `tuf-repo.toml` says nothing.
@@ -120,6 +121,10 @@ pub fn open(repository: &Repository, opening: &Opening) -> Result<Bundle, Error>
     let document = drafting.document(opening)?;
     let bundle = Bundle::verify(document).map_err(EventError::Draft)?;
     events.save(&bundle)?;
+    log::append(
+        repository,
+        &Entry::new(Did::EventOpen).because(Some(bundle.reason())).with("event", bundle.id()),
+    )?;
     Ok(bundle)
 }
 

@@ -14,6 +14,7 @@ use super::store::Events;
 use super::{Opening, open};
 use crate::edit::{Edit, apply, event_for, forget_edits, stage_edit, staged_edits};
 use crate::error::Error;
+use crate::log::{self, Did, Entry};
 use crate::repository::Repository;
 
 /// Opens an event that makes the staged edits of a role, and those of the roles that these begin to delegate. From then on
@@ -52,7 +53,11 @@ pub async fn open_staged(repository: &Repository, mut opening: Opening) -> Resul
 ///
 /// # Errors
 /// [`EventError::Missing`].
-pub async fn abort(repository: &Repository, id: &str) -> Result<(std::path::PathBuf, usize), Error> {
+pub async fn abort(
+    repository: &Repository,
+    id: &str,
+    why: Option<&str>,
+) -> Result<(std::path::PathBuf, usize), Error> {
     let events = Events::of(repository);
     let _lock = events.lock()?;
     // A bundle that is damaged, or no longer verifies, is given up like any other.
@@ -66,7 +71,9 @@ pub async fn abort(repository: &Repository, id: &str) -> Result<(std::path::Path
             restaged += 1;
         }
     }
-    Ok((events.end(id, "aborted")?, restaged))
+    let kept = events.end(id, "aborted")?;
+    log::append(repository, &Entry::new(Did::EventAbort).because(why).with("event", id))?;
+    Ok((kept, restaged))
 }
 
 fn edits_in(path: &Path) -> Result<Vec<Edit>, Error> {

@@ -11,6 +11,7 @@ use super::bundle::{Bundle, MAX_BYTES};
 use super::proposal::Proposal;
 use super::{EventError, rebase};
 use crate::error::Error;
+use crate::log::{self, Did, Entry};
 use crate::repository::{Published, Repository};
 
 /// How long one command waits for another that writes the same bundle.
@@ -120,7 +121,7 @@ impl<'a> Events<'a> {
     /// # Errors
     /// [`EventError::Foreign`] for a bundle of another repository or with other drafts; [`EventError::Missing`],
     /// [`EventError::Bundle`].
-    pub fn import(&self, file: &Path) -> Result<(Bundle, usize), Error> {
+    pub fn import(&self, file: &Path, why: Option<&str>) -> Result<(Bundle, usize), Error> {
         let other = read(file)?;
         let foreign =
             |reason: &str| EventError::Foreign { id: other.id().to_owned(), reason: reason.to_owned() };
@@ -134,6 +135,8 @@ impl<'a> Events<'a> {
         let new = ours.merge(&other)?;
         if new > 0 {
             self.save(&ours)?;
+            let entry = Entry::new(Did::EventImport).because(why).with("event", ours.id());
+            log::append(self.repository, &entry.with("signatures", new))?;
         }
         Ok((ours, new))
     }

@@ -6,11 +6,12 @@ use std::path::{Component, Path, PathBuf};
 
 use tuf_client::durable::{self, Access};
 
-use super::{InitOptions, extra, make_directories, make_key, place};
+use super::{InitOptions, first_root, make_directories, make_key, place};
 use crate::config::{Config, RoleConfig, RoleKind};
 use crate::error::Error;
 use crate::keys::{KeyUri, Passphrases, file};
-use crate::publish::{Changes, Options, Renewal, publish, publish_first_root};
+use crate::log::Did;
+use crate::publish::{Changes, Options, Renewal, publish};
 use crate::repository::Repository;
 
 /// How many hash bins, if nobody says: later their number could only be changed by those who hold the keys of bins.
@@ -80,12 +81,12 @@ pub async fn init_offline(
             }
         }
     }
-    if ceremony.read_metadata("1.root.json")?.is_none() {
-        publish_first_root(&ceremony, passphrases, extra(options))?;
-    }
+    first_root(&ceremony, options, passphrases)?;
     place::claim(&ceremony).await?;
     if ceremony.published()?.is_none() {
-        let (nothing, options) = (Changes::default(), Options::default().guarded(&ceremony).await?);
+        let (did, why) = (Some(Did::Init), options.why.clone());
+        let options = Options { did, why, ..Options::default() }.guarded(&ceremony).await?;
+        let nothing = Changes::default();
         publish(&ceremony, &lock, passphrases, &nothing, Renewal::None, &options).await?;
     }
     stays.save(directory)?;

@@ -4,8 +4,14 @@
 //! told by the signatures in the files that were published, so that it is true for what was signed elsewhere as well.
 //! Whoever can write the file can write all of it anew: what bounds that is a hash that was noted elsewhere, and what is published.
 
+mod chain;
+mod finding;
+mod history;
 mod line;
+mod read;
+mod signers;
 mod tail;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,8 +27,12 @@ use tuf_client::durable::{Access, Appended};
 use crate::error::Error;
 use crate::repository::Repository;
 
+pub use finding::{Finding, Kind};
 pub(crate) use line::sha256;
 pub use line::{Line, NOTHING, Point, Signed};
+pub use read::{End, Found, read};
+pub(crate) use signers::signers;
+pub use verify::{LogReport, Report, verify};
 
 /// How long one command waits for another that writes a line.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -178,10 +188,10 @@ impl Entry {
     }
 }
 
-/// The log of a repository on this machine.
+/// The log of the repository in `directory`, on this machine.
 #[must_use]
-pub fn path(repository: &Repository) -> PathBuf {
-    repository.directory().join("log.ndjson")
+pub fn path(directory: &Path) -> PathBuf {
+    directory.join("log.ndjson")
 }
 
 /// Adds a line; when this returns, it is on the disk. For changes that are done: what cannot be written is an error, but the
@@ -190,12 +200,20 @@ pub fn path(repository: &Repository) -> PathBuf {
 /// # Errors
 /// [`Error::Unlogged`].
 pub fn append(repository: &Repository, entry: &Entry) -> Result<Line, Error> {
-    write(repository, entry, None, false)
+    append_at(repository.directory(), repository.now(), entry)
+}
+
+/// As [`append`], where the rest of the repository in `directory` is not needed.
+///
+/// # Errors
+/// [`Error::Unlogged`].
+pub fn append_at(directory: &Path, now: DateTime<Utc>, entry: &Entry) -> Result<Line, Error> {
+    write(directory, now, entry, None)
 }
 
 /// How many bytes the log has: a line that is written from now on is behind them.
 pub(crate) fn length(repository: &Repository) -> u64 {
-    std::fs::metadata(path(repository)).map_or(0, |found| found.len())
+    std::fs::metadata(path(repository.directory())).map_or(0, |found| found.len())
 }
 
 /// Adds the line of a publisher that died, unless it has written it behind the first `from` bytes; whether it was added.
@@ -209,7 +227,7 @@ pub(crate) fn append_late(
     unsure: bool,
 ) -> Result<bool, Error> {
     let failed = |source| Error::unlogged(entry.did, source);
-    let path = path(repository);
+    let path = path(repository.directory());
     {
         let mut log = Appended::open(&path, Access::Private, LOCK_WAIT).map_err(failed)?;
         let since = log.read_from(from.min(log.length())).map_err(|error| failed(error.into()))?;
@@ -220,30 +238,26 @@ pub(crate) fn append_late(
             return Ok(false);
         }
     }
-    write(repository, entry, Some(repository.now()), unsure)?;
+    write(repository.directory(), repository.now(), entry, Some(unsure))?;
     Ok(true)
 }
 
-fn write(
-    repository: &Repository,
-    entry: &Entry,
-    late: Option<DateTime<Utc>>,
-    unsure: bool,
-) -> Result<Line, Error> {
+/// `late`: by another command than the one that did it, and whether it is unsure that clients saw it.
+fn write(directory: &Path, now: DateTime<Utc>, entry: &Entry, late: Option<bool>) -> Result<Line, Error> {
     let failed = |source| Error::unlogged(entry.did, source);
-    let mut log = Appended::open(&path(repository), Access::Private, LOCK_WAIT).map_err(failed)?;
+    let mut log = Appended::open(&path(directory), Access::Private, LOCK_WAIT).map_err(failed)?;
     let end = tail::tail(log.length(), |start| log.read_from(start)).map_err(|error| failed(error.into()))?;
     let line = Line {
         after: entry.after.clone(),
-        at: entry.at.unwrap_or_else(|| repository.now()),
+        at: entry.at.unwrap_or(now),
         before: entry.before.clone(),
         did: entry.did.name().to_owned(),
-        late,
+        late: late.map(|_| now),
         n: end.n + 1,
         previous: end.previous,
         signed: entry.signed.clone(),
         torn: end.torn,
-        unsure,
+        unsure: late.unwrap_or_default(),
         user: user(),
         what: entry.what.clone(),
         why: entry.why.clone(),
@@ -256,7 +270,7 @@ fn write(
 
 /// The last line of a publish by this machine, as far as it is near the end.
 pub(crate) fn last_publish(repository: &Repository) -> Option<Line> {
-    let mut file = File::open(path(repository)).ok()?;
+    let mut file = File::open(path(repository.directory())).ok()?;
     let length = file.metadata().ok()?.len();
     let read = |start| -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -289,3 +303,6 @@ fn account() -> String {
 fn account() -> String {
     tuf_client::env::var("USERNAME").unwrap_or_else(|| "somebody".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ use crate::storage::NewFile;
 
 /// How many targets a line names.
 const NAMED: usize = 8;
+/// More than any root has.
+const ROOT_LIMIT: u64 = 1 << 26;
 
 /// A line that is to be written once clients see the change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +75,7 @@ impl Prepared {
         let point = |bytes: &[u8]| Point::of(bytes, version(bytes).unwrap_or_default());
         if let Some(bytes) = timestamp {
             let version = version(bytes).unwrap_or_default();
-            entry = entry.signed(TopLevel::Timestamp.name(), version, signers(bytes));
+            entry = entry.signed(TopLevel::Timestamp.name(), version, log::signers(bytes));
         }
         let before = commit.expected.as_deref().map(point);
         let entry = entry.published(before, timestamp.map(point), repository.now());
@@ -93,25 +95,7 @@ fn signed(entry: Entry, file: &NewFile) -> Entry {
     let Some((version, role)) = parts else { return entry };
     let Ok(version) = version.parse() else { return entry };
     let Ok(role) = RoleName::new(&percent_decode_str(role).decode_utf8_lossy()) else { return entry };
-    entry.signed(&section(&role), version, signers(&file.bytes))
-}
-
-/// The key IDs whose signatures a file has. What this program writes begins with them: the rest is not read.
-pub(crate) fn signers(file: &[u8]) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Signature {
-        keyid: String,
-    }
-    #[derive(Deserialize)]
-    struct Signatures {
-        signatures: Vec<Signature>,
-    }
-    let first = file.strip_prefix(br#"{"signatures":"#).and_then(|rest| {
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Vec<Signature>>();
-        values.next()?.ok()
-    });
-    let signatures = first.or_else(|| Some(serde_json::from_slice::<Signatures>(file).ok()?.signatures));
-    signatures.into_iter().flatten().map(|signature| signature.keyid).collect()
+    entry.signed(&section(&role), version, log::signers(&file.bytes))
 }
 
 /// Writes the line that a publisher owes which was killed, or whose disk was full, after clients could see its change.
@@ -119,30 +103,43 @@ pub(crate) fn signers(file: &[u8]) -> Vec<String> {
 /// # Errors
 /// [`Error::Unlogged`]: then the journal must be kept. [`Error::Storage`], [`Error::Io`].
 pub(super) fn settle(repository: &Repository) -> Result<(), Error> {
-    let Some((prepared, shown)) = Journal::of(repository).owed()? else { return Ok(()) };
-    let storage = &**repository.storage();
-    let unsure = match (&shown.timestamp, &shown.root) {
-        (Some(ours), _) => {
-            let Some(found) = block_in_place(|| timestamp(storage))? else { return Ok(()) };
-            let after = prepared.entry.after().map_or(0, |after| after.version);
-            match (log::sha256(&found) == *ours, version(&found)) {
-                (true, _) => false,
-                // Another machine has published since, on top of this or in its place.
-                (false, Some(version)) if version > after => true,
-                _ => return Ok(()),
-            }
-        }
-        (None, Some((path, ours))) => {
-            let found = block_in_place(|| storage.read(path, u64::MAX))?;
-            match found.is_some_and(|found| log::sha256(&found) == *ours) {
-                true => false,
-                false => return Ok(()),
-            }
-        }
-        (None, None) => return Ok(()),
-    };
+    let Some((prepared, unsure)) = block_in_place(|| owed(repository))? else { return Ok(()) };
     if log::append_late(repository, &prepared.entry, prepared.from, unsure)? {
         tracing::info!("the log has the line now that a publisher owed which died");
     }
     Ok(())
+}
+
+/// Whether a publisher died after clients could see its change, and perhaps before it wrote its line.
+///
+/// # Errors
+/// [`Error::Storage`], [`Error::Io`].
+pub(crate) fn owes_a_line(repository: &Repository) -> Result<bool, Error> {
+    Ok(owed(repository)?.is_some())
+}
+
+/// The line in the journal, if clients saw the change, and whether that is unsure.
+fn owed(repository: &Repository) -> Result<Option<(Prepared, bool)>, Error> {
+    let Some((prepared, shown)) = Journal::of(repository).owed()? else { return Ok(None) };
+    let storage = &**repository.storage();
+    let is = |found: Option<&Vec<u8>>, ours: &str| found.is_some_and(|found| log::sha256(found) == ours);
+    let unsure = match (&shown.timestamp, &shown.root) {
+        (Some(ours), _) => {
+            let found = timestamp(storage)?;
+            let after = prepared.entry.after().map_or(0, |after| after.version);
+            let is_newer = found.as_deref().and_then(version).is_some_and(|version| version > after);
+            match (is(found.as_ref(), ours), is_newer) {
+                (true, _) => false,
+                // Another machine has published since, on top of this or in its place.
+                (false, true) => true,
+                (false, false) => return Ok(None),
+            }
+        }
+        (None, Some((path, ours))) => match is(storage.read(path, ROOT_LIMIT)?.as_ref(), ours) {
+            true => false,
+            false => return Ok(None),
+        },
+        (None, None) => return Ok(None),
+    };
+    Ok(Some((prepared, unsure)))
 }

@@ -60,6 +60,7 @@ pub(crate) use elsewhere::{Listed, SignedElsewhere};
 pub use first::bins_role;
 pub(crate) use first::first_tree;
 pub use lease::{LEASE, PublishLease};
+pub(crate) use logged::owes_a_line;
 pub use pen::{Need, NeedKey};
 pub(crate) use plan::exceeded;
 pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};
@@ -169,6 +170,16 @@ impl Default for Options {
 }
 
 impl Options {
+    /// As part of an event, unless it is part of something larger.
+    #[must_use]
+    pub(crate) fn of_event(&self, id: &str, reason: &str) -> Self {
+        let mut options = self.clone();
+        options.did.get_or_insert(Did::EventFinish);
+        options.why.get_or_insert_with(|| reason.to_owned());
+        options.about.insert("event".to_owned(), id.into());
+        options
+    }
+
     /// With the lease of the state database, if the repository's machines share one.
     ///
     /// # Errors

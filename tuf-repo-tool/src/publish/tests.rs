@@ -1,5 +1,6 @@
 //! What a publish leaves on disk: names, versions, pointers, and nothing rewritten (spec 6, PEP 458).
 
+mod clock;
 pub(crate) mod faults;
 mod several;
 pub(crate) mod sweep;

@@ -347,7 +347,7 @@ impl Plan {
                 return Ok(id.to_owned());
             }
             // What it changes has changed since: its signatures are over a version that can no longer be the next.
-            abort(repository, id).await?;
+            abort(repository, id, Some("outdated: the rotation opens it anew")).await?;
         }
         Ok(open(repository, &self.opening(repository, request, targets)?)?.id().to_owned())
     }

@@ -9,6 +9,7 @@ mod event;
 mod gc;
 mod interop;
 mod keys;
+mod log;
 mod machines;
 mod manifest;
 mod mirror;

@@ -129,6 +129,16 @@ fn assert_newest_root(sandbox: &Sandbox, context: &str) {
     assert!(fs::read(sandbox.repo().join("root.json")).unwrap() == newest, "{context}: root.json is old");
 }
 
+/// What is published has one line in the log, and so has everything before; a root, too.
+fn assert_logged(sandbox: &Sandbox, timestamp: u64, context: &str) {
+    let verified = sandbox.tuf_repo(&["log", "verify"]);
+    assert_eq!(verified.code, Some(0), "{context}: {verified:?}");
+    let log = sandbox.tuf_repo(&["log", "--last", "1000", "--json"]).ok().json();
+    let lines = log["lines"].as_array().unwrap();
+    let of = lines.iter().filter(|line| line["after"]["version"] == timestamp).count();
+    assert_eq!(of, 1, "{context}: {log}");
+}
+
 /// One point; whether the command was hit.
 fn hit(sandbox: &Sandbox, arguments: &[&str], what: What, (call, number): (&str, usize)) -> bool {
     let context = format!("{arguments:?}, {what:?} at {call} {number}");
@@ -159,6 +169,7 @@ fn hit(sandbox: &Sandbox, arguments: &[&str], what: What, (call, number): (&str,
     sandbox.assert_no_leftovers();
     assert_newest_root(sandbox, &context);
     assert!(!sandbox.repo().join("state/journal/publish").exists(), "{context}");
+    assert_logged(sandbox, before + 1, &context);
     match what {
         What::Killed => status.signal() == Some(9) || status.code() == Some(128 + 9),
         What::DiskFull => status.code() == Some(1),

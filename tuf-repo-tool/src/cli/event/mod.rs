@@ -15,6 +15,7 @@ use tuf_repo_tool::publish::Options;
 use tuf_repo_tool::{Error, Period, PeriodError, Repository};
 
 use super::key::public_half;
+use super::log::Reason;
 use super::publish::{document as outcome_document, text as outcome_text};
 use super::{Failure, Output};
 
@@ -38,6 +39,8 @@ pub(crate) enum Command {
         /// The bundles
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        reason: Reason,
     },
     /// Say what is pending, and what to do next
     Status {
@@ -50,11 +53,15 @@ pub(crate) enum Command {
     Abort {
         /// The event
         id: String,
+        #[command(flatten)]
+        reason: Reason,
     },
     /// Publish an event to which no signature is missing
     Finish {
         /// The event; needless if only one is pending
         id: Option<String>,
+        #[command(flatten)]
+        reason: Reason,
     },
 }
 
@@ -77,8 +84,8 @@ pub(crate) struct OpenArgs {
     /// How long the new file is valid: 365d, 12h [default: as tuf-repo.toml says]
     #[arg(long, value_name = "PERIOD", value_parser = |text: &str| text.parse::<Period>().map_err(|error: PeriodError| error.to_string()))]
     expires: Option<Period>,
-    /// Why, for those who sign
-    #[arg(long, short = 'm', value_name = "REASON")]
+    /// Why, for those who sign and for the log
+    #[arg(long, visible_alias = "message", short = 'm', value_name = "REASON")]
     reason: String,
 }
 
@@ -130,11 +137,11 @@ pub(crate) async fn run(command: Command, repo: &Path, output: &Output) -> Resul
         Command::Open(args) => open(args, &Repository::open(repo)?, output).await,
         Command::Show { event, root } => show(&event, root.as_deref(), repo, output),
         Command::Sign(args) => sign(&args, output),
-        Command::Import { files } => import(&files, &Repository::open(repo)?, output),
+        Command::Import { files, reason } => import(&files, &reason, &Repository::open(repo)?, output),
         Command::Status { id } => status(id.as_deref(), &Repository::open(repo)?, output),
         Command::List => status(None, &Repository::open(repo)?, output),
-        Command::Abort { id } => {
-            let (kept, restaged) = event::abort(&Repository::open(repo)?, &id).await?;
+        Command::Abort { id, reason } => {
+            let (kept, restaged) = event::abort(&Repository::open(repo)?, &id, reason.text()).await?;
             let mut text = format!("event {id} is given up; its bundle is kept in {}", kept.display());
             if restaged > 0 {
                 text.push_str(&format!("\n{restaged} edits of delegations are staged again"));
@@ -143,7 +150,7 @@ pub(crate) async fn run(command: Command, repo: &Path, output: &Output) -> Resul
             output.result(&document, &text);
             Ok(())
         }
-        Command::Finish { id } => finish(id, &Repository::open(repo)?, output).await,
+        Command::Finish { id, reason } => finish(id, reason, &Repository::open(repo)?, output).await,
     }
 }
 
@@ -244,11 +251,16 @@ fn ask() -> Result<Consent, Failure> {
     }
 }
 
-fn import(files: &[PathBuf], repository: &Repository, output: &Output) -> Result<(), Failure> {
+fn import(
+    files: &[PathBuf],
+    reason: &Reason,
+    repository: &Repository,
+    output: &Output,
+) -> Result<(), Failure> {
     let events = Events::of(repository);
     let (mut documents, mut lines) = (Vec::new(), Vec::new());
     for file in files {
-        let (bundle, new) = events.import(file)?;
+        let (bundle, new) = events.import(file, reason.text())?;
         let review = Review::of(&bundle).map_err(Error::from)?;
         lines.push(format!("{}: {new} new signatures for event {}", file.display(), bundle.id()));
         lines.extend(review.missing().into_iter().map(|missing| format!("still missing: {missing}")));
@@ -284,13 +296,18 @@ fn line(event: &EventStatus) -> String {
     format!("{text}\n  next: {}", event.next)
 }
 
-async fn finish(id: Option<String>, repository: &Repository, output: &Output) -> Result<(), Failure> {
+async fn finish(
+    id: Option<String>,
+    reason: Reason,
+    repository: &Repository,
+    output: &Output,
+) -> Result<(), Failure> {
     let id = match id {
         Some(id) => id,
         None => Events::of(repository).only()?,
     };
     let lock = repository.lock()?;
-    let options = Options::default().guarded(repository).await?;
+    let options = reason.into_options(Options::default()).guarded(repository).await?;
     let mut passphrases = Passphrases::from_environment();
     let finished = event::finish(repository, &lock, &mut passphrases, &id, &options).await?;
     let mut lines = vec![format!("event {id} is finished")];

@@ -15,6 +15,8 @@ use super::sweep::{World, all_files, memory, set};
 use crate::config::RoleKind;
 use crate::error::Error;
 use crate::keys::Passphrases;
+use crate::log::{self, Line};
+use crate::publish::commit::version;
 use crate::publish::lease::{LEASE, PublishLease};
 use crate::publish::{Changes, Listed, Options, Outcome, Renewal, TIMESTAMP, publish};
 use crate::recover::{self, Request};
@@ -63,6 +65,18 @@ impl Machine {
     fn has(&self, name: &str) -> bool {
         let published = self.repository.published().unwrap().unwrap();
         published.find(&TargetPath::new(name).unwrap()).unwrap().is_some()
+    }
+
+    /// Its log.
+    fn lines(&self) -> Vec<Line> {
+        let bytes = std::fs::read(log::path(self.repository.directory())).unwrap();
+        let mut lines = Vec::new();
+        let end = log::read(&bytes[..], |found| {
+            lines.push(found.line);
+            Ok::<_, std::io::Error>(())
+        });
+        assert_eq!(end.unwrap().torn, None);
+        lines
     }
 
     fn version(&self) -> u64 {
@@ -296,4 +310,46 @@ async fn a_recovery_under_the_lease_goes_below_what_an_attacker_sent() {
         Some(&**now.set().timestamp().bytes())
     );
     assert!(!database.held, "the lease is given back");
+}
+
+/// It died after clients saw its timestamp, and another machine has published since: nobody can tell any more that they did, but for
+/// the log of the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_publisher_did_is_logged_although_another_machine_has_published_since() {
+    for seen in [true, false] {
+        let world = World::new().await;
+        let inner = memory(&all_files(&**world.repository.storage()));
+        let before = version(&inner.read(TIMESTAMP, 1 << 20).unwrap().unwrap()).unwrap();
+        // The target, a bin and the snapshot come first.
+        let fault = Fault::Dies { write: 3, after: seen };
+        let dying = Machine::new(&world, Arc::new(Faulty::new(inner.clone(), Some(fault), Box::new(|| ()))));
+        let other = Machine::new(&world, inner.clone());
+        let options = Options::default();
+        let (first, again) = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    dying.publish("x", &options).unwrap_err();
+                    other.publish("y", &options).unwrap();
+                    let revived =
+                        Machine { repository: dying.repository.clone().with_storage(inner.clone()), ..dying };
+                    revived.publish("z", &options).unwrap();
+                    (revived.lines(), other.lines())
+                })
+                .join()
+                .unwrap()
+        });
+        let versions = |lines: &[Line]| -> Vec<(u64, bool, bool)> {
+            let of = |line: &Line| (line.after.as_ref().unwrap().version, line.late.is_some(), line.unsure);
+            lines.iter().map(of).collect()
+        };
+        let after = before + if seen { 3 } else { 2 };
+        assert_eq!(versions(&again), [(after - 1, false, false)]);
+        // Only one that another one has built on, or might have: of what never was, its own log says that it is not sure.
+        let expected = match seen {
+            true => vec![(before + 1, true, true), (after, false, false)],
+            false => vec![(after, false, false)],
+        };
+        assert_eq!(versions(&first), expected, "{seen}");
+        assert_eq!(again[0].before == first[0].after, seen);
+    }
 }

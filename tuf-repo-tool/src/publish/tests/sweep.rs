@@ -16,6 +16,7 @@ use crate::config::RoleKind;
 use crate::error::Error;
 use crate::init::Preset;
 use crate::keys::Passphrases;
+use crate::log;
 use crate::publish::check::Tester;
 use crate::publish::commit::{Commit, Visible, commit};
 use crate::publish::{Changes, Check, Listed, Options, Outcome, Renewal, TIMESTAMP, publish};
@@ -85,6 +86,23 @@ impl World {
 
     fn with(&self, storage: Arc<dyn Storage>) -> Repository {
         self.repository.clone().with_storage(storage)
+    }
+
+    /// How many lines the log of this machine has of each timestamp.
+    fn logged(&self) -> BTreeMap<String, usize> {
+        let bytes = std::fs::read(log::path(self.directory.path())).unwrap_or_default();
+        let mut lines = BTreeMap::new();
+        let end = log::read(&bytes[..], |found| {
+            let after = found.line.after.unwrap();
+            *lines.entry(after.sha256).or_default() += 1;
+            Ok::<_, std::io::Error>(())
+        });
+        assert_eq!(end.unwrap().torn, None);
+        lines
+    }
+
+    fn forget_log(&self) {
+        std::fs::remove_file(log::path(self.directory.path())).ok();
     }
 
     fn forget_journal(&self) {
@@ -181,6 +199,7 @@ async fn a_publish_that_breaks_off_or_dies_at_any_operation_leaves_the_old_state
         for next in nexts.into_iter().skip(if all { 0 } else { number % 3 }).take(if all { 3 } else { 1 }) {
             let what = format!("{fault:?}, then {next:?}");
             world.forget_journal();
+            world.forget_log();
             let inner = memory(&base);
             let plain = world.with(inner.clone());
             let faulty = world.with(Arc::new(Faulty::new(inner.clone(), Some(fault), watcher(&plain))));
@@ -202,6 +221,19 @@ async fn a_publish_that_breaks_off_or_dies_at_any_operation_leaves_the_old_state
             assert_eq!(found.contains_key("f"), next == Next::Other, "{what}");
             assert_eq!(found.len(), new.len() + usize::from(next == Next::Other), "{what}");
             tried += 1;
+            // Every timestamp that was published has one line, and nothing else has. On another machine, it has none.
+            let last = inner.read(TIMESTAMP, 1 << 20).unwrap().unwrap();
+            let mut published: BTreeMap<String, usize> = BTreeMap::new();
+            for (timestamp, old) in [(&timestamp, &base[TIMESTAMP]), (&last, &timestamp)] {
+                if timestamp != old {
+                    published.insert(log::sha256(timestamp), 1);
+                }
+            }
+            let mut logged = world.logged();
+            if next == Next::Elsewhere && !is_old {
+                logged.insert(log::sha256(&timestamp), 1);
+            }
+            assert_eq!(logged, published, "{what}");
 
             // The same command finishes what is there, byte for byte.
             if next == Next::Same && is_old {

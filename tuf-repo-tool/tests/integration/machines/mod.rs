@@ -4,6 +4,7 @@
 mod commands;
 mod docs;
 mod lease;
+mod log;
 mod public_url;
 mod races;
 mod watch;

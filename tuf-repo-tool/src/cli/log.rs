@@ -60,7 +60,8 @@ impl Signing {
     }
 }
 
-fn reason(text: &str) -> Result<String, String> {
+/// A reason on the command line.
+pub(crate) fn reason(text: &str) -> Result<String, String> {
     match text.len() <= MAX_REASON && !text.chars().any(char::is_control) {
         true => Ok(text.to_owned()),
         false => Err(format!("a reason is one line of at most {MAX_REASON} bytes")),

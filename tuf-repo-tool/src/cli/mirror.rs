@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 use tuf_client::simple::ProjectName;
+use tuf_repo_tool::log::{self, Did, Entry};
 use tuf_repo_tool::mirror::{Report, Upstream, UpstreamError, pip_settings, sync};
 use tuf_repo_tool::{Error, ProjectConfig, Repository};
 use url::Url;
@@ -22,12 +23,16 @@ pub(crate) enum Command {
         /// Only the newest N final releases
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         latest: Option<u32>,
+        #[command(flatten)]
+        reason: Reason,
     },
     /// Remove projects from what is mirrored; the next sync removes what is published of them
     Remove {
         /// Project names
         #[arg(required = true, value_name = "PROJECT")]
         projects: Vec<String>,
+        #[command(flatten)]
+        reason: Reason,
     },
     /// Fetch what is new upstream, sign it and publish it
     Sync {
@@ -48,16 +53,16 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<(), Failure> {
     match command {
-        Command::Add { projects, latest } => {
+        Command::Add { projects, latest, reason } => {
             let _lock = repository.lock()?;
             repository.reload()?;
             let config = ProjectConfig::new(latest.and_then(|latest| usize::try_from(latest).ok()));
             for project in names(&projects)? {
                 repository.config.mirror.projects.insert(project.to_string(), config.clone());
             }
-            save(&repository, output)
+            save(&repository, "mirrored", &projects, &reason, output)
         }
-        Command::Remove { projects } => {
+        Command::Remove { projects, reason } => {
             let _lock = repository.lock()?;
             repository.reload()?;
             for project in names(&projects)? {
@@ -65,7 +70,7 @@ pub(crate) async fn run(
                     return Err(Failure::Message(format!("{project} is not mirrored"), None));
                 }
             }
-            save(&repository, output)
+            save(&repository, "no longer mirrored", &projects, &reason, output)
         }
         Command::Sync { upstream, no_publish, reason } => {
             let (mut document, failed) = run_sync(&mut repository, upstream, output).await?;
@@ -84,8 +89,16 @@ pub(crate) async fn run(
     }
 }
 
-fn save(repository: &Repository, output: &Output) -> Result<(), Failure> {
+fn save(
+    repository: &Repository,
+    what: &str,
+    projects: &[String],
+    reason: &Reason,
+    output: &Output,
+) -> Result<(), Failure> {
     repository.config.save(repository.directory())?;
+    let entry = Entry::new(Did::Settings).because(reason.text()).with(what, projects.to_vec());
+    log::append(repository, &entry)?;
     let names: Vec<&String> = repository.config.mirror.projects.keys().collect();
     let text = format!(
         "mirrored: {}\nNext: tuf-repo --repo {} mirror sync",

@@ -5,11 +5,13 @@ use std::path::Path;
 use serde_json::json;
 use tuf_core::RoleName;
 use tuf_repo_tool::edit::{Edit, EditBins, EditDelegation, RoleView, delegator_of, staged_edits, view};
+use tuf_repo_tool::log::{self, Did, Entry};
 use tuf_repo_tool::publish::bins_role;
 use tuf_repo_tool::{Period, Repository};
 
 use super::add::role_name;
 use super::delegate::stage_one;
+use super::log::reason;
 use super::{Failure, Output};
 
 #[derive(Debug, clap::Subcommand)]
@@ -39,6 +41,9 @@ pub(crate) struct EditArgs {
     /// How many of its keys must sign
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     threshold: Option<u32>,
+    /// Why, for the log
+    #[arg(long, short = 'm', value_name = "REASON", value_parser = reason)]
+    message: Option<String>,
 }
 
 pub(crate) async fn run(command: Command, repo: &Path, output: &Output) -> Result<(), Failure> {
@@ -81,6 +86,16 @@ async fn edit(args: &EditArgs, repository: &mut Repository, output: &Output) -> 
         stage_one(repository, &state, &staged, &edit, output).await?;
     }
     repository.config.save(repository.directory())?;
+    if args.expires.is_some() || args.renew_after.is_some() {
+        let mut entry =
+            Entry::new(Did::Settings).because(args.message.as_deref()).with("role", role.as_str());
+        for (name, period) in [("expires", args.expires), ("renew_after", args.renew_after)] {
+            if let Some(period) = period {
+                entry = entry.with(name, period.to_string());
+            }
+        }
+        log::append(repository, &entry)?;
+    }
     if args.threshold.is_none() {
         let document = json!({ "role": role.as_str() });
         output.result(&document, &format!("role {role} is signed so from its next signature on"));

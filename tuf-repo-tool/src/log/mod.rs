@@ -78,6 +78,8 @@ pub enum Did {
     Restore,
     /// A key was replaced.
     Rotate,
+    /// Settings of this machine were changed by a command.
+    Settings,
 }
 
 impl Did {
@@ -102,6 +104,7 @@ impl Did {
             Self::Resize => "resize",
             Self::Restore => "restore",
             Self::Rotate => "rotate",
+            Self::Settings => "settings",
         }
     }
 }

@@ -12,12 +12,15 @@ struct Signatures {
     signatures: Vec<Signature>,
 }
 
-/// The key IDs whose signatures a file has. What this program writes begins with them: the rest is not read.
+/// The key IDs whose signatures a file has, sorted. What this program writes begins with them: the rest is not read.
 pub(crate) fn signers(file: &[u8]) -> Vec<String> {
     let first = file.strip_prefix(br#"{"signatures":"#).and_then(|rest| {
         let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Vec<Signature>>();
         values.next()?.ok()
     });
     let signatures = first.or_else(|| Some(serde_json::from_slice::<Signatures>(file).ok()?.signatures));
-    signatures.into_iter().flatten().map(|signature| signature.keyid).collect()
+    let mut keyids: Vec<String> = signatures.into_iter().flatten().map(|signature| signature.keyid).collect();
+    keyids.sort_unstable();
+    keyids.dedup();
+    keyids
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Run, Sandbox, write};
+use crate::support::{Run, Sandbox, TUF_REPO, write};
 
 /// A plain repository, in which one target is staged.
 fn staged() -> Sandbox {
@@ -68,6 +68,9 @@ fn every_change_is_a_line_with_who_when_and_why() {
     sandbox.tuf_repo(&["event", "open", "root", "-m", "another"]).ok();
     let other = pending(&sandbox);
     sandbox.tuf_repo(&["event", "abort", &other, "-m", "not now"]).ok();
+    sandbox.tuf_repo(&["mirror", "add", "demo", "-m", "asked for"]).ok();
+    sandbox.tuf_repo(&["mirror", "remove", "demo"]).ok();
+    sandbox.tuf_repo(&["role", "edit", "snapshot", "--expires", "6d", "-m", "as others"]).ok();
     sandbox.set_periods(&["root", "timestamp"], "90d", "60d");
     sandbox.tuf_repo(&["renew", "-m", "shorter"]).ok();
 
@@ -84,6 +87,9 @@ fn every_change_is_a_line_with_who_when_and_why() {
             ("event-finish", Some("a shorter root")),
             ("event-open", Some("another")),
             ("event-abort", Some("not now")),
+            ("settings", Some("asked for")),
+            ("settings", None),
+            ("settings", Some("as others")),
             ("renew", Some("shorter")),
             ("renew", Some("shorter")),
         ]
@@ -91,7 +97,7 @@ fn every_change_is_a_line_with_who_when_and_why() {
     // By the signatures in the files: root by root's key, which is not told by a setting.
     let status = sandbox.tuf_repo(&["role", "show", "root", "--json"]).ok().json();
     let root = status["keys"][0]["keyid"].clone();
-    for (line, version) in [(0, 1), (6, 2), (9, 3)] {
+    for (line, version) in [(0, 1), (6, 2), (12, 3)] {
         assert_eq!(lines[line]["signed"]["root"]["by"], serde_json::json!([root]), "{line}");
         assert_eq!(lines[line]["signed"]["root"]["version"], version);
     }
@@ -100,14 +106,15 @@ fn every_change_is_a_line_with_who_when_and_why() {
         (&1.into(), &serde_json::json!(["a"]))
     );
     assert_eq!(lines[6]["what"]["event"], event.as_str());
-    assert_eq!(lines[1]["after"], lines[10]["before"]);
+    assert_eq!(lines[1]["after"], lines[13]["before"]);
+    assert_eq!(lines[11]["what"], serde_json::json!({"role": "snapshot", "expires": "6d"}));
     assert!(lines.iter().all(|line| line["user"].as_str().unwrap().contains('@')));
 
     // For people, and only the newest.
-    let text = sandbox.tuf_repo(&["log", "--last", "2"]).ok().says("2 of 11 lines; head ").stdout;
+    let text = sandbox.tuf_repo(&["log", "--last", "2"]).ok().says("2 of 14 lines; head ").stdout;
     assert!(text.contains("renew") && !text.contains("not now"), "{text}");
-    sandbox.tuf_repo(&["log", "--since", "1h"]).ok().says("11 lines");
-    sandbox.tuf_repo(&["log", "--since", "2999-01-01"]).ok().says("0 of 11 lines");
+    sandbox.tuf_repo(&["log", "--since", "1h"]).ok().says("14 lines");
+    sandbox.tuf_repo(&["log", "--since", "2999-01-01"]).ok().says("0 of 14 lines");
     sandbox.tuf_repo(&["log", "--since", "soon"]).code(2).says("expected 7d");
     sandbox.tuf_repo(&["publish", "-m", "two\nlines"]).code(2).says("one line");
     let document = verify(&sandbox, &["--json"]).ok().json();
@@ -262,4 +269,24 @@ fn a_clock_that_is_behind_signs_nothing_and_says_both_times() {
     sandbox.tuf_repo(&["status"]).ok().says("1 staged changes");
     sandbox.tuf_repo(&["publish", "--clock-is-right"]).ok().says("timestamp 2");
     sandbox.tuf_repo(&["renew"]).ok();
+}
+
+#[test]
+fn the_commands_of_the_page_on_the_log_work() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join("log.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 3);
+    let text = blocks.concat();
+    assert!(text.contains("init mirror"));
+    let sandbox = Sandbox::new();
+    let script = sandbox.path("page.sh");
+    write(&script, text.replace("init mirror", "init mirror --no-passphrase"));
+    let programs = std::path::Path::new(TUF_REPO).parent().unwrap().display().to_string();
+    let path = format!("{programs}:{}", tuf_client::env::var("PATH").unwrap());
+    let mut shell = sandbox.command("sh");
+    shell.arg("-eux").arg(&script).env("PATH", path).current_dir(sandbox.path(""));
+    let run = Run::of(&mut shell).ok().says("our wheels, request 4711").says("the first file");
+    assert_eq!(run.stdout.matches("\nintact; published is timestamp 1").count(), 2, "{run:?}");
 }

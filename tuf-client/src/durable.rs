@@ -24,6 +24,8 @@ mod dirs;
 mod lock;
 mod ops;
 mod part;
+#[cfg(target_os = "linux")]
+mod whole;
 
 pub use append::Appended;
 pub use aside::set_aside;
@@ -36,6 +38,9 @@ pub use part::sweep_downloads;
 const TEMPORARY: &str = ".tmp-";
 /// Syncs that wait on the disk at the same time: file systems with a journal commit them together.
 const PARALLEL_SYNCS: usize = 8;
+/// So many files are synced with everything else on their file system, where that is known to work.
+#[cfg(target_os = "linux")]
+const MANY: usize = 64;
 const COMPARE_BUFFER: usize = 64 * 1024;
 
 /// Who may read what is written. Concerns new files and the directories created for them.
@@ -242,6 +247,9 @@ impl Placed {
 pub struct WriteBatch {
     access: Access,
     steps: Vec<Step>,
+    /// The file system of all files so far; there is none before the first, and none any more if there are several.
+    #[cfg(target_os = "linux")]
+    whole: Option<whole::Whole>,
 }
 
 #[derive(Debug)]
@@ -254,28 +262,52 @@ enum Step {
 impl WriteBatch {
     /// An empty batch.
     pub fn new(access: Access) -> Self {
-        Self { access, steps: Vec::new() }
+        Self {
+            access,
+            steps: Vec::new(),
+            #[cfg(target_os = "linux")]
+            whole: None,
+        }
     }
 
     /// Adds a file to write or replace.
     pub fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
-        let mut placed = Placed::create(path, self.access)?;
-        placed.append(bytes)?;
-        self.place(placed);
+        let placed = self.fill(path, bytes)?;
+        self.replace(placed);
         Ok(())
     }
 
     /// Adds a file that must not exist yet; one with the same bytes is accepted, any other fails the commit with
     /// [`io::ErrorKind::AlreadyExists`].
     pub fn create(&mut self, path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
-        let mut placed = Placed::create(path, self.access)?;
-        placed.append(bytes)?;
+        let placed = self.fill(path, bytes)?;
         self.steps.push(Step::Create(placed.temporary.into_temp_path(), placed.destination));
         Ok(())
     }
 
+    fn fill(&mut self, path: &Path, bytes: &[u8]) -> Result<Placed, DurableError> {
+        let mut placed = Placed::create(path, self.access)?;
+        #[cfg(target_os = "linux")]
+        if self.steps.is_empty() {
+            self.whole = whole::Whole::of(path);
+        } else if self.whole.as_mut().is_some_and(|whole| !whole.has(path)) {
+            self.whole = None;
+        }
+        placed.append(bytes)?;
+        Ok(placed)
+    }
+
     /// Adds a finished download.
     pub fn place(&mut self, placed: Placed) {
+        #[cfg(target_os = "linux")]
+        {
+            // What was written before may have failed before.
+            self.whole = None;
+        }
+        self.replace(placed);
+    }
+
+    fn replace(&mut self, placed: Placed) {
         // The descriptor is closed here: a batch may hold more files than a process may hold open.
         let (pending, destination) = placed.into_pending();
         self.steps.push(Step::Replace(pending, destination));
@@ -284,6 +316,22 @@ impl WriteBatch {
     /// Adds the removal of a file; one that is not there is as good.
     pub fn remove(&mut self, path: &Path) {
         self.steps.push(Step::Remove(path.to_owned()));
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sync(&self, pending: &[(&Path, &PathBuf)]) -> Result<(), DurableError> {
+        match &self.whole {
+            Some(whole) if pending.len() >= MANY => {
+                whole.sync().context("sync the file system of", whole.directory())
+            }
+            _ => sync_files(pending),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, reason = "as on Linux")]
+    fn sync(&self, pending: &[(&Path, &PathBuf)]) -> Result<(), DurableError> {
+        sync_files(pending)
     }
 
     /// Makes the batch durable.
@@ -297,7 +345,7 @@ impl WriteBatch {
                 Step::Remove(_) => None,
             })
             .collect();
-        sync_files(&pending)?;
+        self.sync(&pending)?;
         drop(pending);
 
         let mut directories = BTreeSet::new();

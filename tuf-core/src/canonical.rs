@@ -152,15 +152,18 @@ pub(crate) fn plain_length(bytes: &[u8]) -> usize {
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.find(['"', '\\']) {
-        let (plain, special) = rest.split_at(at);
+    loop {
+        let (plain, after) = rest.split_at(plain_length(rest.as_bytes()));
         out.push_str(plain);
-        out.push('\\');
-        let (escaped, after) = special.split_at(1);
-        out.push_str(escaped);
+        let Some(special) = after.bytes().next() else { break };
+        // Control characters stay as they are.
+        if matches!(special, b'"' | b'\\') {
+            out.push('\\');
+        }
+        let (special, after) = after.split_at(1);
+        out.push_str(special);
         rest = after;
     }
-    out.push_str(rest);
     out.push('"');
 }
 

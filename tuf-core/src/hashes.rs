@@ -1,6 +1,7 @@
 //! Signed hashes, and checking bytes against them while they stream by.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::digest;
@@ -9,11 +10,18 @@ use crate::error::{Error, ErrorKind};
 use crate::reader::{FieldError, Reader, write_map};
 
 /// The hashes of a file (spec 4.4, 4.5). sha256 and sha512 are checked; others are carried.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Hashes {
     sha256: Option<[u8; 32]>,
     sha512: Option<Box<[u8; 64]>>,
     other: BTreeMap<String, String>,
+}
+
+/// As signed: in hex.
+impl fmt::Debug for Hashes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
 }
 
 impl Hashes {
@@ -198,8 +206,8 @@ impl Checker {
     }
 }
 
-impl std::fmt::Debug for Checker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Checker")
             .field("expected", &self.expected)
             .field("seen", &self.seen)

@@ -24,6 +24,8 @@ pub(crate) enum Op<'a> {
     Rename(&'a Path, &'a Path),
     SyncDir(&'a Path),
     SyncFile(&'a Path),
+    #[cfg(target_os = "linux")]
+    SyncFileSystem(&'a Path),
     Truncate(&'a Path),
     Write(&'a Path, &'a [u8]),
 }
@@ -37,6 +39,8 @@ impl fmt::Display for Op<'_> {
             Self::Rename(from, to) => write!(f, "rename {} to {}", from.display(), to.display()),
             Self::SyncDir(path) => write!(f, "sync directory {}", path.display()),
             Self::SyncFile(path) => write!(f, "sync {}", path.display()),
+            #[cfg(target_os = "linux")]
+            Self::SyncFileSystem(path) => write!(f, "sync the file system of {}", path.display()),
             Self::Truncate(path) => write!(f, "truncate {}", path.display()),
             Self::Write(path, bytes) => write!(f, "write {} bytes to {}", bytes.len(), path.display()),
         }
@@ -88,6 +92,12 @@ pub(super) fn truncate(file: &File, path: &Path) -> io::Result<()> {
 
 pub(super) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     perform(Op::SyncFile(path), || file.sync_all())
+}
+
+/// Of all that was written on it.
+#[cfg(target_os = "linux")]
+pub(super) fn sync_file_system(directory: &Path, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    perform(Op::SyncFileSystem(directory), sync)
 }
 
 /// Gives a temporary file its name; what had it is replaced.

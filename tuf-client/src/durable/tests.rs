@@ -121,6 +121,32 @@ fn a_batch_does_nothing_until_committed_then_everything() {
     fill().commit().unwrap(); // the same bytes again are no conflict
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn many_files_are_synced_at_once_before_one_of_them_has_its_name() {
+    use ops::watch::{Done, Watch};
+
+    let dir = dir();
+    for (count, at_once) in [(MANY - 1, false), (MANY, true)] {
+        let directory = dir.path().join(count.to_string());
+        let watch = Watch::new(&directory);
+        let mut batch = WriteBatch::new(Access::Shared);
+        for n in 0..count {
+            batch.create(&directory.join(format!("{}/{n}", n % 3)), b"x").unwrap();
+        }
+        let known = batch.whole.is_some();
+        batch.commit().unwrap();
+        let done = watch.done();
+        let position = |wanted: fn(&Done) -> bool| done.iter().position(wanted);
+        let whole = position(|done| matches!(done, Done::SyncFileSystem(_)));
+        let one = position(|done| matches!(done, Done::SyncFile(_)));
+        assert_eq!((whole.is_some(), one.is_some()), (at_once && known, !(at_once && known)), "{count}");
+        assert!(whole.or(one) < position(|done| matches!(done, Done::Rename(..))));
+        let directories = done.iter().filter(|done| matches!(done, Done::SyncDir(_))).count();
+        assert!(directories >= 3, "{directories}");
+    }
+}
+
 #[test]
 fn a_batch_that_fails_keeps_what_came_before_and_not_what_came_after() {
     let dir = dir();

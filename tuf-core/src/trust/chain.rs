@@ -430,4 +430,18 @@ impl TrustedSet {
             Authority::new(delegator.role_name(), delegator.header.version, &delegations.keys, &role_keys);
         self.snapshot.load(role, authority, bytes)
     }
+
+    /// As [`TrustedSet::delegated`], for who kept what a delegator says when it was verified, under the same hashes: a repository
+    /// that signs the next version. Who may sign is the caller's word, so that what comes of it delegates to nobody.
+    ///
+    /// # Errors
+    /// As [`TrustedSet::delegated`], but for what the delegator says.
+    pub fn authentic(
+        &self,
+        by: Authority<'_>,
+        role: &RoleName,
+        bytes: &Arc<[u8]>,
+    ) -> Result<Authentic<Targets>, Error> {
+        self.snapshot.load(role, by, bytes).map(Trusted::into_authentic)
+    }
 }

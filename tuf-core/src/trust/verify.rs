@@ -194,6 +194,10 @@ impl<T> Trusted<T> {
         Self { authentic, snapshot: None }
     }
 
+    pub(super) fn into_authentic(self) -> Authentic<T> {
+        self.authentic
+    }
+
     pub(super) fn under(self, snapshot: &SnapshotId) -> Self {
         Self { snapshot: Some(snapshot.clone()), ..self }
     }

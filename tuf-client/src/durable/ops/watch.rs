@@ -17,6 +17,8 @@ pub(crate) enum Done {
     Rename(String, String),
     SyncDir(String),
     SyncFile(String),
+    #[cfg(target_os = "linux")]
+    SyncFileSystem(String),
     Truncate(String),
     Write(String, Vec<u8>),
 }
@@ -82,6 +84,8 @@ fn path_of<'a>(op: Op<'a>) -> &'a Path {
         | Op::SyncFile(path)
         | Op::Truncate(path)
         | Op::Write(path, _) => path,
+        #[cfg(target_os = "linux")]
+        Op::SyncFileSystem(path) => path,
     }
 }
 
@@ -112,6 +116,8 @@ pub(super) fn after(op: Op<'_>) {
         Op::Rename(from, to) => Done::Rename(name(from), name(to)),
         Op::SyncDir(path) => Done::SyncDir(name(path)),
         Op::SyncFile(path) => Done::SyncFile(name(path)),
+        #[cfg(target_os = "linux")]
+        Op::SyncFileSystem(path) => Done::SyncFileSystem(name(path)),
         Op::Truncate(path) => Done::Truncate(name(path)),
         Op::Write(path, bytes) => Done::Write(name(path), bytes.to_vec()),
     };

@@ -165,6 +165,12 @@ impl Disk {
                 let file = self.file(name);
                 file.durable.clone_from(&file.current);
             }
+            #[cfg(target_os = "linux")]
+            Done::SyncFileSystem(_) => {
+                self.inodes.iter_mut().for_each(|file| file.durable.clone_from(&file.current));
+                let synced = std::mem::take(&mut self.pending);
+                synced.iter().for_each(|change| change.apply(&mut self.durable));
+            }
             Done::SyncDir(directory) => {
                 let (synced, pending) = std::mem::take(&mut self.pending)
                     .into_iter()

@@ -43,6 +43,10 @@ pub struct Config {
     /// Where clients get what is published; asked after publishing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_url: Option<url::Url>,
+    /// Nothing is signed with a version below this: after a restore, clients have seen versions that are lost. Timestamp,
+    /// snapshot and hash bins that have a lower one are signed anew by the next publish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_version: Option<u64>,
     /// Keys, thresholds and times of every role.
     pub roles: BTreeMap<RoleKind, RoleConfig>,
     /// Keys and times of the delegated roles that this machine signs, by name; hash bins below the role `NAME`

@@ -78,6 +78,7 @@ impl InitOptions {
             state: self.state.clone(),
             bins: self.bins,
             public_url: self.public_url.clone(),
+            min_version: None,
             roles,
             delegations: BTreeMap::new(),
             mirror: Mirror::default(),

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use percent_encoding::percent_decode_str;
 use tuf_client::clock;
 use tuf_client::durable::{self, Access, FileLock, Placed};
 use tuf_core::bins::HashBins;
 use tuf_core::refresh::{Refresh, Step};
-use tuf_core::trust::{RootChain, Trusted, TrustedSet};
-use tuf_core::{Limits, RoleKeys, RoleName, TargetFile, TargetPath, Targets, TopLevel};
+use tuf_core::trust::{Authentic, Authority, RootChain, Trusted, TrustedSet};
+use tuf_core::{Delegated, Limits, RoleKeys, RoleName, TargetFile, TargetPath, Targets, TopLevel};
 
 use crate::config::{Config, RoleKind};
-use crate::edit::Tree;
+use crate::edit::{KnownBins, Tree};
 use crate::error::Error;
 use crate::publish::bins_role;
 use crate::state::State;
@@ -105,10 +106,11 @@ impl Repository {
         self
     }
 
-    /// The storage's path of a metadata file.
+    /// The storage's path of a metadata file, by its encoded name: as for targets, servers undo the encoding of a URL, and look
+    /// for the plain name.
     #[must_use]
     pub fn metadata_path(name: &str) -> String {
-        format!("metadata/{name}")
+        format!("metadata/{}", percent_decode_str(name).decode_utf8_lossy())
     }
 
     /// The storage's path of a target, by its name there ([`TargetPath::remote`]).
@@ -179,6 +181,12 @@ impl Repository {
     /// # Errors
     /// [`Error::Published`] if it is damaged or not signed by the repository's keys.
     pub fn published(&self) -> Result<Option<Published>, Error> {
+        self.published_top()?.map(Published::with_bins).transpose()
+    }
+
+    /// As [`Repository::published`], but [`Published::bins`] is not read: in a large repository it is most of the work, and who
+    /// changes one target knows from earlier what it says.
+    pub(crate) fn published_top(&self) -> Result<Option<Published>, Error> {
         if self.storage.length(&Self::metadata_path("timestamp.json"))?.is_none() {
             return Ok(None);
         }
@@ -195,7 +203,7 @@ impl Repository {
             .map_err(Error::Published)?;
         }
         let (set, _) = refresh.finish();
-        set.map(|set| Published::new(set, Arc::clone(&self.storage))).transpose()
+        Ok(set.map(|set| Published { set, bins: None, storage: Arc::clone(&self.storage) }))
     }
 
     pub(crate) fn read_metadata(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
@@ -245,16 +253,19 @@ pub struct Published {
 }
 
 impl Published {
-    fn new(set: TrustedSet, storage: Arc<dyn Storage>) -> Result<Self, Error> {
-        let mut published = Self { set, bins: None, storage };
+    fn with_bins(mut self) -> Result<Self, Error> {
         let name = bins_role();
-        let delegations = published.set.targets().delegations.as_ref();
+        let delegations = self.set.targets().delegations.as_ref();
         if delegations.is_some_and(|delegations| delegations.role_keys(&name).is_some()) {
-            let bins = published.delegated(published.set.targets(), &name)?;
-            let first = bins.delegations.as_ref().and_then(|roles| roles.role_names().into_iter().next());
-            published.bins = first.and_then(|role| HashBins::from_role(&role)).map(|count| (bins, count));
+            let bins = self.delegated(self.set.targets(), &name)?;
+            let first = match bins.delegations.as_ref().map(|delegations| &delegations.roles) {
+                Some(Delegated::Roles(roles)) => roles.iter().next().map(|role| role.name),
+                Some(Delegated::Succinct(roles)) => roles.role_names().next(),
+                _ => None,
+            };
+            self.bins = first.and_then(|role| HashBins::from_role(&role)).map(|count| (bins, count));
         }
-        Ok(published)
+        Ok(self)
     }
 
     /// The top-level metadata.
@@ -295,11 +306,25 @@ impl Published {
         delegator: &Trusted<Targets>,
         role: &RoleName,
     ) -> Result<Trusted<Targets>, Error> {
+        self.set.delegated(delegator, role, &self.read(role)?).map_err(Error::Published)
+    }
+
+    /// Reads a hash bin and verifies it as its delegator said when that was read.
+    pub(crate) fn known(
+        &self,
+        delegator: &RoleName,
+        known: &KnownBins,
+        role: &RoleName,
+    ) -> Result<Authentic<Targets>, Error> {
+        let authority = Authority::new(delegator, known.version, &known.listed.keys, &known.listed.role);
+        self.set.authentic(authority, role, &self.read(role)?).map_err(Error::Published)
+    }
+
+    fn read(&self, role: &RoleName) -> Result<Arc<[u8]>, Error> {
         let meta = self.set.meta(role).map_err(Error::Published)?;
         let path = Repository::metadata_path(&role.file_name(Some(meta.version)));
         let missing = || Error::Missing { storage: self.storage.url(), path: path.clone() };
-        let bytes = self.storage.read(&path, MAX_METADATA)?.ok_or_else(missing)?;
-        self.set.delegated(delegator, role, &bytes.into()).map_err(Error::Published)
+        Ok(self.storage.read(&path, MAX_METADATA)?.ok_or_else(missing)?.into())
     }
 
     /// Every targets role once, delegators first; hash bins, which may be thousands, are not kept.
@@ -313,7 +338,7 @@ impl Published {
         let mut tree = Tree::new(self);
         for visit in tree.all()? {
             let node = tree.take(&visit.role, visit.delegator.as_ref())?;
-            node.base().map_or(Ok(()), &mut each)?;
+            node.trusted().map_or(Ok(()), &mut each)?;
         }
         Ok(())
     }

@@ -76,15 +76,7 @@ impl<'a> Signers<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let count = |listed: &Listed| {
-            let mut keys: Vec<_> = signed.iter().filter(|key| listed.ids_of(key).next().is_some()).collect();
-            keys.dedup_by(|one, other| one.public() == other.public());
-            keys.len()
-        };
-        let is_short = |listed: &&Listed| {
-            usize::try_from(listed.role.threshold()).is_ok_and(|threshold| count(listed) < threshold)
-        };
-        match (listed.first().filter(is_short), failed) {
+        match (listed.first().filter(|listed| is_short(listed, &signed)), failed) {
             (None, None) => {}
             (None, Some(error)) => {
                 tracing::warn!("role {role} is signed without a key: {}", tuf_client::chain(&error));
@@ -99,7 +91,7 @@ impl<'a> Signers<'a> {
                 return Err(EditError::SignedElsewhere {
                     role: role.clone(),
                     threshold: short.role.threshold(),
-                    here: count(short),
+                    here: count(short, &signed),
                     missing: missing.map(name).collect(),
                     staged: None,
                 }
@@ -127,18 +119,86 @@ impl<'a> Signers<'a> {
         listed: &[Listed],
     ) -> Result<Option<Key>, Error> {
         let key = self.public(uri)?;
-        let ids: BTreeSet<&KeyId> = listed.iter().flat_map(|listed| listed.ids_of(&key)).collect();
-        if ids.is_empty() {
+        if !is_listed(&key, listed) {
             return Ok(None);
         }
-        let signature = self.signer(uri)?.sign(draft.payload().as_bytes())?;
-        for id in ids {
-            draft
-                .attach(id, &key, &signature)
-                .map_err(|source| Error::Signature { role: role.to_string(), source })?;
-        }
+        attach(draft, role, self.signer(uri)?, &key, listed)?;
         Ok(Some(key))
     }
+
+    /// Opens these keys, so that they can sign many roles for which `listed` is the same on many threads at once. `None` if one
+    /// of them cannot be had or does not sign in this process: then each role is signed by [`Signers::sign`], which says what is wrong.
+    pub(crate) fn team<'s>(&'s mut self, uris: &[KeyUri], listed: &'s [Listed]) -> Option<Team<'s>> {
+        let mut keys = Vec::new();
+        for uri in uris {
+            let key = self.public(uri).ok()?;
+            if is_listed(&key, listed) {
+                if !self.signer(uri).ok()?.in_process() {
+                    return None;
+                }
+                keys.push((uri.to_string(), key));
+            }
+        }
+        let members = keys.into_iter().map(|(uri, key)| Some((&**self.open.get(&uri)?, key)));
+        let team = Team { members: members.collect::<Option<_>>()?, listed };
+        let keys: Vec<_> = team.members.iter().map(|(_, key)| key.clone()).collect();
+        let enough = listed.first().is_some_and(|listed| !is_short(listed, &keys));
+        enough.then_some(team)
+    }
+}
+
+/// Unlocked keys that can sign on many threads at once, and that are enough.
+#[derive(Debug)]
+pub(crate) struct Team<'s> {
+    members: Vec<(&'s dyn Signer, Key)>,
+    listed: &'s [Listed],
+}
+
+impl Team<'_> {
+    /// As [`Signers::sign`], byte for byte.
+    ///
+    /// # Errors
+    /// [`Error::Key`], [`Error::Signature`].
+    pub(crate) fn sign<T: Metadata>(&self, value: T, role: &RoleName) -> Result<Vec<u8>, Error> {
+        let mut draft = Draft::new(value);
+        for (signer, key) in &self.members {
+            attach(&mut draft, role, *signer, key, self.listed)?;
+        }
+        Ok(draft.finish().into_bytes())
+    }
+}
+
+fn is_listed(key: &Key, listed: &[Listed]) -> bool {
+    listed.iter().any(|listed| listed.ids_of(key).next().is_some())
+}
+
+/// How many of the keys that signed one file lists.
+fn count(listed: &Listed, signed: &[Key]) -> usize {
+    let mut keys: Vec<_> = signed.iter().filter(|key| listed.ids_of(key).next().is_some()).collect();
+    keys.dedup_by(|one, other| one.public() == other.public());
+    keys.len()
+}
+
+fn is_short(listed: &Listed, signed: &[Key]) -> bool {
+    usize::try_from(listed.role.threshold()).is_ok_and(|threshold| count(listed, signed) < threshold)
+}
+
+/// Signs once, under every ID that the key has.
+fn attach<T: Metadata>(
+    draft: &mut Draft<T>,
+    role: &RoleName,
+    signer: &dyn Signer,
+    key: &Key,
+    listed: &[Listed],
+) -> Result<(), Error> {
+    let signature = signer.sign(draft.payload().as_bytes())?;
+    let ids: BTreeSet<&KeyId> = listed.iter().flat_map(|listed| listed.ids_of(key)).collect();
+    for id in ids {
+        draft
+            .attach(id, key, &signature)
+            .map_err(|source| Error::Signature { role: role.to_string(), source })?;
+    }
+    Ok(())
 }
 
 /// The private half is not on this machine.

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tuf_core::trust::Trusted;
-use tuf_core::{Delegated, KeyId, Metadata, RoleKeys};
+use tuf_core::{Delegated, KeyId, RoleKeys};
 
 use crate::config::{RoleKind, section};
-use crate::edit::is_here;
+use crate::edit::{NamedBins, Tree, is_here};
 use crate::error::Error;
 use crate::health::{self, Freshness, PendingEvent};
 use crate::keys::{self, KeyUri};
-use crate::publish::Changes;
+use crate::publish::{Changes, Expiries};
 use crate::repository::{Published, Repository};
 use crate::rotate::{Overlap, overlaps};
 use crate::signing::role_keys;
@@ -71,22 +70,37 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
     let mut authority: BTreeMap<String, RoleKeys> = BTreeMap::new();
     let mut targets = 0;
     if let Some(published) = &published {
-        published.each_role(|role| {
-            targets += role.targets.len();
-            if let Some(Delegated::Roles(roles)) =
-                role.delegations.as_ref().map(|delegations| &delegations.roles)
-            {
-                for below in roles.iter() {
-                    authority.entry(section(&below.name).into_owned()).or_insert(below.keys);
+        // Hash bins may be thousands: what was noted of them when they were signed is enough.
+        let known = Some(Expiries::load(repository)).filter(|known| known.is_of(published));
+        let mut tree = Tree::new(published);
+        for visit in tree.all()? {
+            let (role, kind) = (&visit.role, section(&visit.role));
+            let is_bin = NamedBins::split(role).is_some();
+            let row = known.as_ref().filter(|_| is_bin).and_then(|known| known.row(&visit));
+            let (version, expires, count) = match row.and_then(|row| Some((row, row.expires()?))) {
+                Some((row, expires)) => {
+                    (row.version, expires, usize::try_from(row.targets).unwrap_or(usize::MAX))
                 }
+                None => {
+                    let node = tree.take(role, visit.delegator.as_ref())?;
+                    let Some(role) = node.base() else { continue };
+                    if let Some(Delegated::Roles(roles)) =
+                        role.delegations.as_ref().map(|delegations| &delegations.roles)
+                    {
+                        for below in roles.iter() {
+                            authority.entry(section(&below.name).into_owned()).or_insert(below.keys);
+                        }
+                    }
+                    (role.header.version, role.header.expires, role.targets.len())
+                }
+            };
+            targets += count;
+            if kind == RoleKind::BinN.name() {
+                listing.add(version, expires);
+            } else if role.top_level().is_none() && role.as_str() != "bins" {
+                delegated.entry(kind.into_owned()).or_default().add(version, expires);
             }
-            if section(role.role_name()) == RoleKind::BinN.name() {
-                listing.add(role);
-            } else if role.role_name().top_level().is_none() && role.role_name().as_str() != "bins" {
-                delegated.entry(section(role.role_name()).into_owned()).or_default().add(role);
-            }
-            Ok(())
-        })?;
+        }
     }
     let now = repository.now();
     let (mut roles, mut todo) = (Vec::new(), Vec::new());
@@ -197,24 +211,24 @@ struct Summary {
 }
 
 impl Summary {
-    fn add<T: Metadata>(&mut self, role: &Trusted<T>) {
-        let header = role.header();
+    fn add(&mut self, version: u64, expires: DateTime<Utc>) {
         self.count += 1;
-        self.version = self.version.max(header.version);
-        self.expires = Some(self.expires.map_or(header.expires, |expires| expires.min(header.expires)));
+        self.version = self.version.max(version);
+        self.expires = Some(self.expires.map_or(expires, |first| first.min(expires)));
     }
 
     fn of(published: &Published, kind: RoleKind) -> Self {
         let mut summary = Self::default();
         let set = published.set();
-        match (kind, published.bins()) {
-            (RoleKind::Root, _) => summary.add(set.root()),
-            (RoleKind::Timestamp, _) => summary.add(set.timestamp()),
-            (RoleKind::Snapshot, _) => summary.add(set.snapshot()),
-            (RoleKind::Targets, _) => summary.add(set.targets()),
-            (RoleKind::Bins, Some((bins, _))) => summary.add(bins),
-            (RoleKind::Bins | RoleKind::BinN, _) => {}
-        }
+        let header = match (kind, published.bins()) {
+            (RoleKind::Root, _) => &set.root().header,
+            (RoleKind::Timestamp, _) => &set.timestamp().header,
+            (RoleKind::Snapshot, _) => &set.snapshot().header,
+            (RoleKind::Targets, _) => &set.targets().header,
+            (RoleKind::Bins, Some((bins, _))) => &bins.header,
+            (RoleKind::Bins | RoleKind::BinN, _) => return summary,
+        };
+        summary.add(header.version, header.expires);
         summary
     }
 }

@@ -168,7 +168,7 @@ fn place(
 }
 
 /// Whether a delegation is by hash prefixes that are those of all paths.
-fn covers_all(delegation: &Delegation) -> bool {
+pub(super) fn covers_all(delegation: &Delegation) -> bool {
     let Scope::PathHashPrefixes(prefixes) = &delegation.scope else { return false };
     let prefixes: BTreeSet<_> = prefixes.iter().collect();
     prefixes.contains("")

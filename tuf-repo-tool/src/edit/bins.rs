@@ -9,6 +9,8 @@ use super::EditError;
 use crate::error::Error;
 use crate::publish::bins_role;
 
+use super::Visit;
+
 /// The hash bins that one role delegates to. Those of the role `bins` have no prefix; as snapshots list all roles
 /// by one name, those of another role begin with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,13 @@ impl NamedBins {
         let (first, last) = (wanted.next()?, wanted.last());
         let expected = [&first, last.as_ref().unwrap_or(&first)];
         (roles.len() == count && ends.each_ref() == expected).then_some(named)
+    }
+
+    /// All bins of the delegator of one of them.
+    pub(crate) fn beside(visit: &Visit) -> Option<Self> {
+        let (_, bin) = Self::split(&visit.role)?;
+        let named = Self::new(visit.delegator.as_ref()?, HashBins::from_role(&RoleName::new(bin).ok()?)?);
+        named.index_of(&visit.role).map(|_| named)
     }
 
     /// If this is the name of a hash bin: what stands before it, without the hyphen, and the bin's own name.
@@ -90,6 +99,24 @@ impl NamedBins {
         self.named(&self.bins.role_of(path))
     }
 
+    /// The place of a bin in that order, if it is one of these.
+    pub(crate) fn index_of(&self, role: &RoleName) -> Option<usize> {
+        let (above, bin) = Self::split(role)?;
+        let (count, first) = bin.strip_prefix("bin-")?.split_once('-')?;
+        if self.prefix.strip_suffix('-').unwrap_or_default() != above || count.parse() != Ok(self.count()) {
+            return None;
+        }
+        // As `HashBins` names them.
+        let digits = self.count().ilog2().div_ceil(4).max(1);
+        let plain = first.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if first.len() != usize::try_from(digits).ok()? || !plain {
+            return None;
+        }
+        let each = 16_u32.checked_pow(digits)? / self.count();
+        let first = u32::from_str_radix(first, 16).ok()?;
+        usize::try_from(first / each).ok().filter(|_| first % each == 0)
+    }
+
     /// The names of all bins, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = RoleName> {
         self.bins.roles().map(|(name, _)| self.named(&name))
@@ -105,21 +132,16 @@ impl NamedBins {
     }
 }
 
-/// A bin as it will be, made of the published ones that share paths with it. `last` is the one read last: its neighbour is
-/// often made of it, too.
+/// A bin as it will be, made of the published ones that share paths with it.
 pub(super) fn remade(
     role: &RoleName,
     bins: &NamedBins,
     made_of: &NamedBins,
-    last: &mut Option<Trusted<Targets>>,
     read: impl Fn(&RoleName) -> Result<Trusted<Targets>, Error>,
 ) -> Result<Targets, Error> {
     let (mut targets, mut expires) = (Vec::new(), DateTime::<Utc>::MIN_UTC);
     for old in made_of.overlapping(role) {
-        let bin = match last.take().filter(|last| *last.role_name() == old) {
-            Some(bin) => bin,
-            None => read(&old)?,
-        };
+        let bin = read(&old)?;
         for (path, file) in bin.targets.iter() {
             let path = TargetPath::new(&*path).map_err(|error| EditError::NotAPath {
                 role: old.clone(),
@@ -131,7 +153,6 @@ pub(super) fn remade(
             }
         }
         expires = expires.max(bin.header.expires);
-        *last = Some(bin);
     }
     let mut value = Targets::new(expires);
     value.targets.extend(targets);
@@ -172,6 +193,11 @@ mod tests {
             assert_eq!(of(&roles[1..]), None);
             let path = TargetPath::new("a/b").unwrap();
             assert!(bins.names().any(|name| name == bins.role_of(&path)));
+            assert!(bins.names().enumerate().all(|(index, name)| bins.index_of(&name) == Some(index)));
+            for other in ["bin-32-00", "y-bin-2-8", "bin-2-4", "bins", "bin-16-100", "bin-16-F", "x-bin-2-08"]
+            {
+                assert_eq!(bins.index_of(&RoleName::new(other).unwrap()), None, "{other}");
+            }
             let other = RoleName::new("y").unwrap();
             let other = NamedBins::of(
                 &other,

@@ -55,7 +55,7 @@ pub fn sizing(repository: &Repository, role: &RoleName, targets: Option<u64>) ->
     let published = repository.published()?.ok_or_else(none)?;
     let mut tree = Tree::new(&published);
     let node = tree.find(role)?;
-    let (bins, above) = node.bins().cloned().zip(node.base().cloned()).ok_or_else(none)?;
+    let (bins, above) = node.bins().cloned().zip(node.trusted().cloned()).ok_or_else(none)?;
     let (mut count, mut bytes) = (0, 0);
     for bin in bins.names() {
         let bin = published.delegated(&above, &bin)?;

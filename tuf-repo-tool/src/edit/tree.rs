@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use tuf_core::trust::Trusted;
 use tuf_core::{Delegated, Delegation, Delegations, Key, RoleName, TargetPath, Targets, TopLevel};
 
-use super::apply::{new_role, scope};
+use super::apply::{covers_all, new_role, scope};
 use super::bins::remade;
-use super::{Edit, EditDelegation, EditError, NamedBins, apply};
+use super::{Edit, EditDelegation, EditError, KnownBins, NamedBins, Node, apply};
 use crate::error::Error;
 use crate::publish::Listed;
 use crate::repository::Published;
@@ -17,23 +16,12 @@ use crate::repository::Published;
 const VISITED: usize = 32;
 
 /// The targets roles on which edits are made and targets are looked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tree<'a> {
     published: Option<&'a Published>,
     nodes: BTreeMap<RoleName, Node>,
-    /// The bin read last, of those that others are made of: its neighbours are asked for next.
-    remade: Option<Trusted<Targets>>,
-}
-
-/// One targets role.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    delegator: Option<RoleName>,
-    base: Option<Trusted<Targets>>,
-    edited: Option<Targets>,
-    bins: Option<NamedBins>,
-    /// The published bins that all of `bins` are made of when they are asked for: there may be thousands.
-    made_of: Option<NamedBins>,
+    /// What some roles say that were not read, by their names.
+    known: BTreeMap<RoleName, KnownBins>,
 }
 
 /// One step of a client's search.
@@ -41,43 +29,6 @@ pub(crate) struct Node {
 pub(crate) struct Visit {
     pub(crate) role: RoleName,
     pub(crate) delegator: Option<RoleName>,
-}
-
-impl Node {
-    fn new(delegator: Option<RoleName>, role: &RoleName, base: Trusted<Targets>) -> Self {
-        let bins = base.delegations.as_ref().and_then(|delegations| NamedBins::of(role, delegations));
-        Self { delegator, base: Some(base), edited: None, bins, made_of: None }
-    }
-
-    /// A role that is not published.
-    fn unpublished(delegator: Option<RoleName>, value: Targets, bins: Option<NamedBins>) -> Self {
-        Self { delegator, base: None, edited: Some(value), bins, made_of: None }
-    }
-
-    /// The role as it will be.
-    pub(crate) fn value(&self) -> Option<&Targets> {
-        self.edited.as_ref().or_else(|| self.base.as_ref().map(|base| base.value()))
-    }
-
-    /// As [`Node::value`], to change it.
-    pub(crate) fn into_value(self) -> Option<Targets> {
-        let base = self.base;
-        self.edited.or_else(|| base.map(|base| base.value().clone()))
-    }
-
-    /// The role as it is published.
-    pub(crate) const fn base(&self) -> Option<&Trusted<Targets>> {
-        self.base.as_ref()
-    }
-
-    /// Whether its file must be signed for what was edited in it.
-    pub(crate) const fn is_edited(&self) -> bool {
-        self.edited.is_some()
-    }
-
-    fn delegations(&self) -> Option<&Delegations> {
-        self.value()?.delegations.as_ref()
-    }
 }
 
 impl<'a> Tree<'a> {
@@ -91,12 +42,22 @@ impl<'a> Tree<'a> {
             let node = Node::new(Some(targets), bins.role_name(), bins.clone());
             nodes.insert(bins.role_name().clone(), node);
         }
-        Self { published: Some(published), nodes, remade: None }
+        Self { published: Some(published), nodes, known: BTreeMap::new() }
+    }
+
+    /// The published roles, of which some need not be read to find and verify the hash bins below them.
+    pub(crate) fn knowing(published: &'a Published, known: BTreeMap<RoleName, KnownBins>) -> Self {
+        Self { known, ..Self::new(published) }
+    }
+
+    /// What is known of a role that was not read.
+    fn known(&self, role: &RoleName) -> Option<&KnownBins> {
+        self.known.get(role).filter(|_| !self.nodes.contains_key(role))
     }
 
     /// The roles of a repository that has published nothing.
     pub(crate) fn first(roles: impl IntoIterator<Item = (RoleName, Option<RoleName>, Targets)>) -> Self {
-        let mut tree = Self { published: None, nodes: BTreeMap::new(), remade: None };
+        let mut tree = Self { published: None, nodes: BTreeMap::new(), known: BTreeMap::new() };
         for (role, delegator, value) in roles {
             tree.add(role, delegator, value);
         }
@@ -104,8 +65,8 @@ impl<'a> Tree<'a> {
     }
 
     fn add(&mut self, role: RoleName, delegator: Option<RoleName>, value: Targets) {
-        let bins = value.delegations.as_ref().and_then(|delegations| NamedBins::of(&role, delegations));
-        self.nodes.insert(role, Node::unpublished(delegator, value, bins));
+        let node = Node::made(&role, delegator, value);
+        self.nodes.insert(role, node);
     }
 
     /// The roles that were edited, and must be signed.
@@ -143,33 +104,58 @@ impl<'a> Tree<'a> {
         self.nodes.get(role).ok_or_else(|| EditError::NoRole { role: role.clone() }.into())
     }
 
-    fn read(&mut self, role: &RoleName, delegator: Option<&RoleName>) -> Result<Node, Error> {
+    /// Reads a published role whose delegator was read or is known.
+    pub(crate) fn read(&self, role: &RoleName, delegator: Option<&RoleName>) -> Result<Node, Error> {
         let none = || EditError::NoRole { role: role.clone() };
         let published = self.published.ok_or_else(none)?;
         let name = delegator.ok_or_else(none)?;
-        let above = self.nodes.get(name).ok_or_else(none)?;
-        let base = above.base().ok_or_else(none)?;
-        let (Some(bins), Some(made_of)) = (&above.bins, &above.made_of) else {
-            return Ok(Node::new(delegator.cloned(), role, published.delegated(base, role)?));
-        };
-        let read = |bin: &RoleName| published.delegated(base, bin);
-        let value = remade(role, bins, made_of, &mut self.remade, read)?;
-        Ok(Node::unpublished(delegator.cloned(), value, None))
+        if let Some(known) = self.known(name) {
+            return Ok(Node::known(name.clone(), published.known(name, known, role)?));
+        }
+        let above = self.node(name)?;
+        let base = above.trusted().ok_or_else(none)?;
+        let read = |role: &RoleName| published.delegated(base, role);
+        match (&above.bins, &above.made_of) {
+            (Some(bins), Some(made_of)) => {
+                Ok(Node::made(role, delegator.cloned(), remade(role, bins, made_of, read)?))
+            }
+            _ => Ok(Node::new(delegator.cloned(), role, read(role)?)),
+        }
     }
 
     /// Takes a role to sign it, without keeping it: there may be thousands.
     pub(crate) fn take(&mut self, role: &RoleName, delegator: Option<&RoleName>) -> Result<Node, Error> {
-        match self.nodes.get(role) {
+        self.take_loaded(role).map_or_else(|| self.read(role, delegator), Ok)
+    }
+
+    /// As [`Tree::take`], if it was read or made already.
+    pub(crate) fn take_loaded(&mut self, role: &RoleName) -> Option<Node> {
+        match self.nodes.get(role)? {
             // Others may still be verified by it, or it was read with the top-level roles and is not read again.
-            Some(node) if node.delegations().is_some() || node.delegator.is_none() => Ok(node.clone()),
-            Some(_) => self.nodes.remove(role).ok_or_else(|| EditError::NoRole { role: role.clone() }.into()),
-            None => self.read(role, delegator),
+            node if node.delegations().is_some() || node.delegator.is_none() => Some(node.clone()),
+            _ => self.nodes.remove(role),
         }
     }
 
     /// The keys that a role is signed with, as its delegator will list them; `None` for `targets`, which root has.
     pub(crate) fn authority(&self, delegator: &RoleName, role: &RoleName) -> Option<Listed> {
-        who(self.nodes.get(delegator)?.delegations()?, role)
+        match self.known(delegator) {
+            Some(known) => Some(known.listed.clone()),
+            None => who(self.nodes.get(delegator)?.delegations()?, role),
+        }
+    }
+
+    /// Reads the delegators of roles that are to be signed, unless what they say is known.
+    pub(crate) fn prepare<'v>(
+        &mut self,
+        delegators: impl Iterator<Item = &'v RoleName>,
+    ) -> Result<(), Error> {
+        for delegator in delegators {
+            if self.known(delegator).is_none() {
+                self.find(delegator)?;
+            }
+        }
+        Ok(())
     }
 
     /// The delegation to a role, if it is one by name.
@@ -190,7 +176,9 @@ impl<'a> Tree<'a> {
             if order.len() > VISITED || !seen.insert((visit.delegator.clone(), visit.role.clone())) {
                 continue;
             }
-            if !is_bin {
+            if let Some(known) = self.known(&visit.role) {
+                pending.push(Visit { role: known.bins.role_of(path), delegator: Some(visit.role.clone()) });
+            } else if !is_bin {
                 let node = self.load(&visit.role, visit.delegator.as_ref())?;
                 let mut children = Vec::new();
                 for (role, terminating) in node.covering(path) {
@@ -208,8 +196,29 @@ impl<'a> Tree<'a> {
     }
 
     fn lists(&mut self, visit: &Visit, path: &TargetPath) -> Result<bool, Error> {
+        if self.known(&visit.role).is_some() {
+            return Ok(false);
+        }
         let node = self.load(&visit.role, visit.delegator.as_ref())?;
         Ok(node.value().is_some_and(|value| value.targets.get(path).is_some()))
+    }
+
+    /// The role that has hash bins, and those, if every path goes there and nowhere else: by the only delegation of `targets`,
+    /// and neither of the two lists anything. Then [`Tree::owner`] and [`Tree::listers`] come to the bin of the path.
+    pub(crate) fn all_in_bins(&mut self) -> Result<Option<(RoleName, NamedBins)>, Error> {
+        let targets = self.load(&TopLevel::Targets.role(), None)?;
+        let only = match targets.delegations().map(|delegations| &delegations.roles) {
+            Some(Delegated::Roles(roles)) if roles.len() == 1 => roles.iter().next().filter(covers_all),
+            _ => None,
+        };
+        let Some(only) = only.filter(|_| targets.lists_nothing()) else { return Ok(None) };
+        let role = only.name;
+        if let Some(known) = self.known(&role) {
+            return Ok(Some((role, known.bins.clone())));
+        }
+        let node = self.load(&role, Some(&TopLevel::Targets.role()))?;
+        let bins = node.bins.clone().filter(|_| node.lists_nothing());
+        Ok(bins.map(|bins| (role, bins)))
     }
 
     /// The role that lists a path where a client finds it or, if none does, the one that it belongs to: down the
@@ -352,7 +361,7 @@ impl<'a> Tree<'a> {
         match edit {
             Edit::EditBins(_) => {
                 let before = std::mem::replace(&mut node.bins, bins);
-                match &node.base {
+                match node.base() {
                     // The first edit's, if there are several.
                     Some(_) => node.made_of = node.made_of.take().or(before),
                     None => {
@@ -425,7 +434,7 @@ impl<'a> Tree<'a> {
         let node = self.nodes.get_mut(role).ok_or_else(|| EditError::NoRole { role: role.clone() })?;
         node.edited = Some(value.clone());
         node.bins = value.delegations.as_ref().and_then(|delegations| NamedBins::of(role, delegations));
-        let before = node.base().and_then(|base| base.delegations.clone());
+        let before = node.trusted().and_then(|base| base.delegations.clone());
         let (Some(before), Some(after)) = (before, &value.delegations) else { return Ok(()) };
         for below in after.role_names() {
             if signed(&below) || who(&before, &below) == who(after, &below) {
@@ -454,22 +463,6 @@ impl<'a> Tree<'a> {
             self.nodes.remove(&role);
             let below = self.nodes.iter().filter(|(_, node)| node.delegator.as_ref() == Some(&role));
             pending.extend(below.map(|(name, _)| name.clone()));
-        }
-    }
-}
-
-impl Node {
-    /// The hash bins that the role delegates to.
-    pub(crate) const fn bins(&self) -> Option<&NamedBins> {
-        self.bins.as_ref()
-    }
-
-    fn covering(&self, path: &TargetPath) -> Vec<(RoleName, bool)> {
-        match (&self.bins, self.delegations()) {
-            // One digest, instead of comparing it with thousands of prefixes.
-            (Some(bins), Some(_)) => vec![(bins.role_of(path), false)],
-            (None, Some(delegations)) => delegations.covering(path),
-            (_, None) => Vec::new(),
         }
     }
 }

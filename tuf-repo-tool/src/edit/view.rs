@@ -74,7 +74,7 @@ pub fn view(repository: &Repository, staged: &[Edit], role: &RoleName) -> Result
         sign(&mut view, &bin, &tree.authority(&above, &bin).ok_or_else(none)?);
         view.delegator = Some(above.as_str().to_owned());
     } else {
-        if let Some(base) = tree.find(role)?.base() {
+        if let Some(base) = tree.find(role)?.trusted() {
             view.is(base);
         }
         let above = tree.delegator(role).ok_or_else(none)?;

@@ -48,6 +48,12 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`KeyError::Sign`] if the key cannot sign now, and what else tokens, agents and programs say.
     fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, KeyError>;
+
+    /// Whether the private half is in the memory of this process: then it signs on many threads at once. A token, an agent or a
+    /// program is asked one thing at a time.
+    fn in_process(&self) -> bool {
+        false
+    }
 }
 
 /// The kinds of key this tool generates. An RSA key is made by a token only: ring cannot.

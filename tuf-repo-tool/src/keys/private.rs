@@ -110,6 +110,10 @@ impl Signer for SoftwareSigner {
     fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.secret.sign(payload).map_err(|_| KeyError::Sign { key: self.name.clone(), action: "sign" })
     }
+
+    fn in_process(&self) -> bool {
+        true
+    }
 }
 
 /// A private key, ready to sign.

@@ -181,15 +181,15 @@ async fn old_roots(repository: &Repository, view: &View, after: &Files) -> Resul
 /// Every role that was signed loads, on the word of its delegator. Reads no role that was not signed, but for those on the
 /// way to it.
 async fn check_roles(view: &View, commit: &Commit) -> Result<(), tuf_client::Error> {
-    let mut staged: BTreeSet<&str> =
-        commit.files.iter().filter_map(|file| file.path.strip_prefix("metadata/")).collect();
-    let name = |role: &RoleName| Some(role.file_name(Some(view.trusted().meta(role).ok()?.version)));
+    let mut staged: BTreeSet<&str> = commit.files.iter().map(|file| &*file.path).collect();
+    let path = |role: &RoleName, version| Repository::metadata_path(&role.file_name(Some(version)));
+    let name = |role: &RoleName| Some(path(role, view.trusted().meta(role).ok()?.version));
     // Loaded by every client.
     let set = view.trusted();
     let snapshot = tuf_core::TopLevel::Snapshot.role();
-    staged.remove(&*snapshot.file_name(Some(set.snapshot().header.version)));
+    staged.remove(&*path(&snapshot, set.snapshot().header.version));
     let targets = set.targets();
-    staged.remove(&*targets.role_name().file_name(Some(targets.header.version)));
+    staged.remove(&*path(targets.role_name(), targets.header.version));
 
     let mut delegators: VecDeque<Trusted<Targets>> = VecDeque::from([targets.clone()]);
     let mut on_the_way: VecDeque<(Trusted<Targets>, RoleName)> = VecDeque::new();

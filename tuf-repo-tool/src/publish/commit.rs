@@ -1,6 +1,7 @@
 //! Makes a signed state visible: journal, versioned files, the check by clients, and at last what clients look at first.
 
 use tokio::task::block_in_place;
+use tracing::{Instrument as _, debug_span};
 
 use super::journal::{self, Journal};
 use super::lease::{self, PublishLease};
@@ -47,7 +48,8 @@ pub(crate) async fn commit(
     commit: &Commit,
 ) -> Result<(), Error> {
     let lease = block_in_place(|| guard(&**repository.storage(), options))?;
-    let line = block_in_place(|| begin(repository, options, changes, asked, commit))?;
+    let begin = || begin(repository, options, changes, asked, commit);
+    let line = debug_span!("journal").in_scope(|| block_in_place(begin))?;
     let result = carry_out(repository, options, lease, published, changes, commit).await;
     block_in_place(|| end(repository, &line, result))
 }
@@ -122,16 +124,17 @@ async fn carry_out(
 ) -> Result<(), Error> {
     let storage = &**repository.storage();
     if !commit.files.is_empty() {
-        block_in_place(|| storage.create(&commit.files))?;
+        debug_span!("write").in_scope(|| block_in_place(|| storage.create(&commit.files)))?;
     }
-    check::check(repository, options, published, commit, changes).await?;
+    check::check(repository, options, published, commit, changes).instrument(debug_span!("check")).await?;
     let Visible { roots, timestamp } = &commit.visible;
     if !roots.is_empty() {
         block_in_place(|| storage.create(roots))?;
     }
     match (timestamp, lease) {
         (None, _) => Ok(()),
-        (Some(timestamp), None) => block_in_place(|| swap(storage, commit.expected.as_deref(), timestamp)),
+        (Some(timestamp), None) => debug_span!("swap")
+            .in_scope(|| block_in_place(|| swap(storage, commit.expected.as_deref(), timestamp))),
         (Some(timestamp), Some(lease)) => {
             lease::send(storage, lease, commit.expected.as_deref(), timestamp).await
         }

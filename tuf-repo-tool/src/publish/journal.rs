@@ -167,15 +167,21 @@ fn sha256(bytes: &[u8]) -> String {
 /// The sha256 of everything that a publish depends on. Of another one, a dead publisher's work is not finished: its operator
 /// may have changed their mind.
 pub(super) fn fingerprint(asked: &impl fmt::Debug) -> String {
-    struct Sink(digest::Context);
+    /// `Debug` writes a few bytes at a time, of a million changes; they are hashed together.
+    struct Sink(digest::Context, String);
     impl fmt::Write for Sink {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.update(text.as_bytes());
+            self.1.push_str(text);
+            if self.1.len() >= 1 << 14 {
+                self.0.update(self.1.as_bytes());
+                self.1.clear();
+            }
             Ok(())
         }
     }
-    let mut sink = Sink(digest::Context::new(&digest::SHA256));
+    let mut sink = Sink(digest::Context::new(&digest::SHA256), String::new());
     // Neither the sink nor a derived `Debug` fails.
     let _ = write!(sink, "{asked:?}");
+    sink.0.update(sink.1.as_bytes());
     HEXLOWER.encode(sink.0.finish().as_ref())
 }

@@ -20,6 +20,7 @@ mod first;
 mod journal;
 mod lease;
 mod logged;
+mod many;
 mod pen;
 mod plan;
 mod read_back;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::task::block_in_place;
+use tracing::debug_span;
 
 use crate::edit::{clear_staged, staged_changes};
 use crate::error::Error;
@@ -48,7 +50,7 @@ use crate::signing::Signers;
 use crate::state::State;
 use crate::storage::{NewFile, Storage, StorageError};
 use commit::{Commit, Visible};
-use expiry::Expiries;
+pub(crate) use expiry::Expiries;
 use journal::Journal;
 use pen::Pen;
 use state_lease::StateLease;
@@ -311,13 +313,14 @@ async fn publish_once<'c>(
 ) -> Result<(Outcome, Cow<'c, Changes>, Vec<Error>), Error> {
     let storage = &**repository.storage();
     settle_lease(storage, options).await?;
-    let mut published = block_in_place(|| repository.published())?;
+    let mut published = debug_span!("read").in_scope(|| block_in_place(|| repository.published_top()))?;
     let staged = changes().await?;
     let changes = &*staged;
-    let asked = journal::fingerprint(&(&repository.config, changes, renewal));
+    let asked =
+        debug_span!("fingerprint").in_scope(|| journal::fingerprint(&(&repository.config, changes, renewal)));
     let completed = complete(repository, options, published.as_ref(), changes, &asked).await?;
     if let Some(summary) = &completed {
-        published = block_in_place(|| repository.published())?;
+        published = block_in_place(|| repository.published_top())?;
         let version = published.as_ref().map(|published| published.set().timestamp().header.version);
         if version != Some(summary.timestamp) {
             // What was asked for is published, and somebody has built on it since.
@@ -330,19 +333,20 @@ async fn publish_once<'c>(
     let changes = if completed.is_some() { &rest } else { changes };
     let mut taken = BTreeSet::new();
     for _ in 0..SKIPS {
-        let (signed, postponed) = block_in_place(|| {
+        let sign = || {
             let pen = Pen::Sign(Signers::new(repository, passphrases));
             let mut transaction = Transaction::new(repository, published.as_ref(), pen, &taken);
             let signed = transaction.sign_all(changes, renewal)?;
             Ok::<_, Error>((signed, transaction.postponed.into_values().collect()))
-        })?;
+        };
+        let (signed, postponed) = debug_span!("sign").in_scope(|| block_in_place(sign))?;
         let Some(signed) = signed else {
             return Ok((completed.map_or(Outcome::Nothing, Outcome::Published), staged, postponed));
         };
         let (step, expiries) = signed.into_commit(published.as_ref());
         match commit::commit(repository, options, published.as_ref(), changes, &asked, &step).await {
             Ok(()) => {
-                if let Err(error) = expiries.save(repository) {
+                if let Err(error) = debug_span!("keep").in_scope(|| expiries.save(repository)) {
                     tracing::warn!("the next publish will read every role: {}", tuf_client::chain(&error));
                 }
                 return Ok((Outcome::Published(step.summary), staged, postponed));

@@ -36,6 +36,11 @@ pub(super) fn is_due(left: TimeDelta, expires: TimeDelta, renew_after: TimeDelta
     left <= expires - renew_after || left > expires
 }
 
+/// How long before it falls due a role may be signed, if others are due.
+pub(super) fn ahead(role: &RoleName, expires: TimeDelta) -> TimeDelta {
+    NamedBins::split(role).map_or(TimeDelta::zero(), |_| expires / AHEAD)
+}
+
 /// When a role is signed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ripeness {
@@ -48,9 +53,8 @@ pub(super) enum Ripeness {
 }
 
 impl Ripeness {
-    /// Of a role that expires in `left`.
-    pub(super) fn of(left: TimeDelta, role: &RoleName, expires: TimeDelta, renew_after: TimeDelta) -> Self {
-        let ahead = NamedBins::split(role).map_or(TimeDelta::zero(), |_| expires / AHEAD);
+    /// Of a role that expires in `left`; `ahead` is how long before it falls due it may be signed.
+    pub(super) fn of(left: TimeDelta, ahead: TimeDelta, expires: TimeDelta, renew_after: TimeDelta) -> Self {
         match is_due(left, expires, renew_after) {
             true => Self::Ripe,
             false if is_due(left - ahead, expires, renew_after) => Self::Nearly,
@@ -97,7 +101,7 @@ mod tests {
                 continue;
             }
             let ripe = |(at, (name, expires)): (usize, &(&RoleName, DateTime<Utc>))| {
-                (at, Ripeness::of(*expires - now, name, period, period / 2))
+                (at, Ripeness::of(*expires - now, ahead(name, period), period, period / 2))
             };
             let picked = pick(bins.iter().enumerate().map(ripe));
             course.publishes += u32::from(!picked.is_empty());
@@ -141,8 +145,16 @@ mod tests {
             (30 * 24 + 1, Ripe, Ripe),
         ] {
             let left = TimeDelta::hours(hours);
-            assert_eq!(Ripeness::of(left, &bin, day * 30, day * 15), of_bin, "{hours} hours");
-            assert_eq!(Ripeness::of(left, &other, day * 30, day * 15), of_other, "{hours} hours");
+            assert_eq!(
+                Ripeness::of(left, ahead(&bin, day * 30), day * 30, day * 15),
+                of_bin,
+                "{hours} hours"
+            );
+            assert_eq!(
+                Ripeness::of(left, ahead(&other, day * 30), day * 30, day * 15),
+                of_other,
+                "{hours} hours"
+            );
         }
         for (roles, expected) in [
             (vec![], vec![]),

@@ -2,6 +2,7 @@
 
 mod clock;
 pub(crate) mod faults;
+mod known;
 mod several;
 pub(crate) mod sweep;
 
@@ -58,7 +59,7 @@ async fn a_publish_needs_nothing_that_an_earlier_one_kept() {
         let directory = tempfile::tempdir().unwrap();
         let (repository, mut passphrases) = new_repository(directory.path(), preset).await;
         publish_one(&repository, &mut passphrases, "a", b"a").await;
-        std::fs::remove_file(repository.state().join("expiry.json")).unwrap();
+        std::fs::remove_file(repository.state().join("roles")).unwrap();
         let mut changes = Changes::default();
         let path = TargetPath::new("a").unwrap();
         changes.remove(path.clone());

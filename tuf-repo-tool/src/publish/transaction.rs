@@ -1,14 +1,14 @@
 //! Signs one new state on top of the published one: what changed, then the snapshot, then the timestamp.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use tuf_core::{
-    MetaFile, Metadata, RoleName, Root, Snapshot, TargetFile, TargetPath, Targets, Timestamp, TopLevel,
-};
+use chrono::{DateTime, Utc};
+use tracing::debug_span;
+use tuf_core::{MetaFile, Metadata, RoleName, Root, Snapshot, TargetFile, TargetPath, Timestamp, TopLevel};
 
 use super::expiry::Expiries;
 use super::first::first_tree;
+use super::many::{self, Desk, Gist, Next, Wish};
 use super::pen::Pen;
 use super::root::stands;
 use super::spread::{self, Ripeness};
@@ -46,13 +46,10 @@ pub(super) struct Transaction<'a> {
     repository: &'a Repository,
     published: Option<&'a Published>,
     pub(super) pen: Pen<'a>,
-    now: DateTime<Utc>,
+    desk: Desk<'a>,
     files: Vec<NewFile>,
-    snapshot: Snapshot,
     snapshot_changed: bool,
     summary: Summary,
-    /// Paths of metadata files that are there although they are not published.
-    taken: &'a BTreeSet<String>,
     expiries: Expiries,
     entries: Vec<(RoleName, MetaFile)>,
     /// What is told of each role, if this is a plan.
@@ -80,12 +77,10 @@ impl<'a> Transaction<'a> {
             repository,
             published,
             pen,
-            now,
+            desk: Desk { repository, snapshot, taken, now },
             files: Vec::new(),
-            snapshot,
             snapshot_changed: published.is_none(),
             summary: Summary::default(),
-            taken,
             expiries: Expiries::load(repository),
             entries: Vec::new(),
             told: None,
@@ -96,13 +91,13 @@ impl<'a> Transaction<'a> {
     pub(super) fn sign_all(&mut self, changes: &Changes, renewal: Renewal) -> Result<Option<Staged>, Error> {
         let mut tree = match self.published {
             None => first_tree(self.repository, u64::try_from(changes.len()).unwrap_or(u64::MAX))?,
-            Some(published) => Tree::new(published),
+            Some(published) => Tree::knowing(published, self.expiries.known(published)),
         };
         for edit in changes.edits() {
-            tree.make(edit, self.now)?;
+            tree.make(edit, self.desk.now)?;
         }
         self.take_signed(&mut tree, changes.elsewhere())?;
-        let mut by_role = route(&mut tree, changes)?;
+        let mut by_role = debug_span!("route").in_scope(|| route(&mut tree, changes))?;
         for role in tree.edited() {
             let delegator = tree.delegator(&role).cloned();
             by_role.entry(role).or_insert_with(|| (delegator, Vec::new()));
@@ -114,13 +109,14 @@ impl<'a> Transaction<'a> {
         }
         let due: BTreeSet<_> = due.into_iter().map(|visit| visit.role).collect();
         by_role.retain(|role, _| !changes.elsewhere().has(role));
-        for (role, (delegator, changes)) in by_role {
-            let visit = Visit { role, delegator };
-            let is_due = due.contains(&visit.role);
-            let done = self.change_role(&mut tree, visit, changes, is_due);
-            done.map_err(|error| with_event(error, edits))?;
+        let wish = |(role, (delegator, changes)): (RoleName, (Option<RoleName>, Vec<_>))| {
+            let is_due = due.contains(&role);
+            Wish { visit: Visit { role, delegator }, changes, is_due }
+        };
+        for run in many::runs(by_role.into_iter().map(wish).collect()) {
+            self.change_run(&mut tree, run).map_err(|error| with_event(error, edits))?;
         }
-        self.snapshot.meta.extend(std::mem::take(&mut self.entries));
+        self.desk.snapshot.meta.extend(std::mem::take(&mut self.entries));
         self.sign_snapshot(changes.elsewhere(), renewal, removes(changes))?;
         self.sign_timestamp(changes.elsewhere(), renewal)
     }
@@ -133,7 +129,7 @@ impl<'a> Transaction<'a> {
             let (version, expires) = (file.value.header.version, file.value.header.expires);
             self.entries.push((role.clone(), MetaFile::of(version, file.text.as_bytes())));
             self.snapshot_changed = true;
-            self.expiries.set(&visit, version, expires);
+            self.expiries.set(&visit, version, expires, file.value.targets.len());
             self.add_file(role.file_name(Some(version)), file.text.clone().into_bytes());
         }
         Ok(())
@@ -154,55 +150,68 @@ impl<'a> Transaction<'a> {
             true => Some(tree.all()?.into_iter().map(|visit| visit.role).collect()),
             false => None,
         };
-        let mut roles = Vec::new();
-        for (visit, expires) in self.expiries.iter() {
-            let Some(terms) = self.repository.config.terms(&visit.role) else { continue };
-            let wanted = renewal == Renewal::All || !matches!(visit.role.as_str(), "targets" | "bins");
-            if wanted && kept.as_ref().is_none_or(|kept| kept.contains(&visit.role)) {
-                let left = expires - self.now;
-                let ripeness = Ripeness::of(left, &visit.role, terms.expires, terms.renew_after);
-                roles.push((visit, ripeness));
-            }
-        }
-        let due = spread::pick(roles);
-        for delegator in due.iter().filter_map(|visit| visit.delegator.as_ref()) {
-            tree.find(delegator)?;
-        }
+        let is_online = |role: &RoleName| !matches!(role.as_str(), "targets" | "bins");
+        let now = self.desk.now;
+        let mut ripe = self.expiries.select(
+            |role| {
+                let online = is_online(role);
+                let terms =
+                    self.repository.config.terms(role).filter(|_| renewal == Renewal::All || online)?;
+                Some((spread::ahead(role, terms.expires), online, terms))
+            },
+            |(ahead, online, terms), row| match row.expires() {
+                _ if *online && self.desk.is_below(row.version) => Ripeness::Ripe,
+                Some(expires) => Ripeness::of(expires - now, *ahead, terms.expires, terms.renew_after),
+                None => Ripeness::Unripe,
+            },
+        );
+        ripe.retain(|(visit, _)| kept.as_ref().is_none_or(|kept| kept.contains(&visit.role)));
+        let due = spread::pick(ripe);
+        tree.prepare(due.iter().filter_map(|visit| visit.delegator.as_ref()))?;
         Ok(due)
     }
 
-    /// Signs a role again if anything in it changes, or if it is due.
-    fn change_role(
-        &mut self,
-        tree: &mut Tree<'_>,
-        visit: Visit,
-        changes: Vec<(&TargetPath, Option<&TargetFile>)>,
-        is_due: bool,
-    ) -> Result<(), Error> {
-        let node = tree.take(&visit.role, visit.delegator.as_ref())?;
-        let must = node.is_edited();
-        let Some(mut value) = node.into_value() else { return Ok(()) };
-        let told = self.told.is_some().then(|| value.targets.clone());
-        let changed = self.apply(&mut value, &changes);
-        if !(changed || must || is_due) {
+    /// Signs roles again in which anything changes, or which are due: hash bins together, if their keys allow that.
+    fn change_run(&mut self, tree: &mut Tree<'_>, run: Vec<Wish<'_>>) -> Result<(), Error> {
+        let listed: Vec<_> = run.iter().map(|wish| authority(tree, &wish.visit)).collect();
+        if let (Pen::Sign(signers), [first, rest @ ..]) = (&mut self.pen, &*listed)
+            && let Some(listed) = first.as_ref().map(std::slice::from_ref)
+            && !rest.is_empty()
+            && rest.iter().all(|next| next == first)
+            && let Some(terms) = run.first().and_then(|wish| self.repository.config.terms(&wish.visit.role))
+            && let Some(team) = signers.team(terms.keys, listed)
+        {
+            for (visit, gist, bytes) in many::sign(&self.desk, tree, &team, run)? {
+                self.note(&visit, &gist, bytes);
+            }
             return Ok(());
         }
-        let wanted = changed || must;
+        run.into_iter().try_for_each(|wish| self.change_role(tree, &wish))
+    }
+
+    fn change_role(&mut self, tree: &mut Tree<'_>, wish: &Wish<'_>) -> Result<(), Error> {
+        let Wish { visit, changes, .. } = wish;
+        let node = tree.take(&visit.role, visit.delegator.as_ref())?;
+        let Some(Next { value, gist }) = self.desk.next(node, wish) else { return Ok(()) };
         // What failed for one hash bin is not asked of the next: a token counts the tries.
         let section = section(&visit.role).into_owned();
-        if !wanted && self.postponed.contains_key(&section) {
+        if !gist.wanted && self.postponed.contains_key(&section) {
             return Ok(());
         }
-        match self.sign_targets(tree, &visit, value) {
-            Ok((version, bytes)) => {
-                if let Some(told) = told {
-                    let due = is_due && !wanted;
-                    self.tell(visit, version, bytes, &told, &changes, due);
-                }
+        let listed = match &visit.delegator {
+            Some(_) => authority(tree, visit).into_iter().collect(),
+            None => self.listed(TopLevel::Targets, RoleKind::Targets, None)?,
+        };
+        let terms = self.repository.config.terms(&visit.role);
+        let keys = terms.map_or(&[][..], |terms| terms.keys);
+        match self.pen.write(&visit.role, value, keys, &listed) {
+            Ok(bytes) => {
+                self.tell(visit, &gist, bytes.len(), changes);
+                self.note(visit, &gist, bytes);
                 Ok(())
             }
             // Keys that are elsewhere, or fail, must not keep what has others from being renewed.
-            Err(error) if !wanted && error.is_of_keys() => {
+            Err(error) if !gist.wanted && error.is_of_keys() => {
                 self.postponed.insert(section, error);
                 Ok(())
             }
@@ -210,56 +219,9 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn tell(
-        &mut self,
-        visit: Visit,
-        version: u64,
-        bytes: usize,
-        before: &tuf_core::TargetMap,
-        changes: &[(&TargetPath, Option<&TargetFile>)],
-        due: bool,
-    ) {
-        let mut signed = Signed { visit, version, bytes, set: Vec::new(), removed: Vec::new(), due };
-        for (path, file) in changes {
-            match (before.get(path), file) {
-                (before, Some(file)) if before.as_ref() != Some(*file) => {
-                    signed.set.push(((*path).clone(), before, (*file).clone()));
-                }
-                (Some(before), None) => signed.removed.push(((*path).clone(), before)),
-                _ => {}
-            }
-        }
-        self.told.get_or_insert_default().push(signed);
-    }
-
-    /// The first version from `version` on that is not known to be taken.
-    fn free_version(&self, role: &RoleName, version: u64) -> u64 {
-        let is_free =
-            |version: &u64| !self.taken.contains(&Repository::metadata_path(&role.file_name(Some(*version))));
-        (version..).find(is_free).unwrap_or(version)
-    }
-
-    /// Gives a role its version and expiry, signs it, and lists it in the snapshot. A name that was used before and
-    /// removed goes on above its old version, as the snapshot still has that.
-    fn sign_targets(
-        &mut self,
-        tree: &Tree<'_>,
-        visit: &Visit,
-        mut value: Targets,
-    ) -> Result<(u64, usize), Error> {
-        let Visit { role, delegator } = visit;
-        let before = self.snapshot.role(role).map_or(0, |meta| meta.version);
-        value.header.version = self.free_version(role, before + 1);
-        let terms = self.repository.config.terms(role);
-        let period = terms.map_or(TimeDelta::days(365), |terms| terms.expires);
-        value.header.expires = spread::expires(self.now, period, role);
-        let (version, expires) = (value.header.version, value.header.expires);
-        let listed = match delegator {
-            Some(delegator) => tree.authority(delegator, role).into_iter().collect(),
-            None => self.listed(TopLevel::Targets, RoleKind::Targets, None)?,
-        };
-        let keys = terms.map_or(&[][..], |terms| terms.keys);
-        let bytes = self.pen.write(role, value, keys, &listed)?;
+    /// Lists a signed role in the snapshot.
+    fn note(&mut self, visit: &Visit, gist: &Gist, bytes: Vec<u8>) {
+        let (role, version) = (&visit.role, gist.version);
         // Thousands of bins with hashes would take the snapshot over the limits of every client.
         let meta = match NamedBins::split(role) {
             Some(_) => MetaFile::version(version),
@@ -267,10 +229,33 @@ impl<'a> Transaction<'a> {
         };
         self.entries.push((role.clone(), meta));
         self.snapshot_changed = true;
-        self.expiries.set(visit, version, expires);
-        let length = bytes.len();
+        self.expiries.set(visit, version, gist.expires, gist.targets);
+        self.summary.set += gist.set;
+        self.summary.removed += gist.removed;
         self.add_file(role.file_name(Some(version)), bytes);
-        Ok((version, length))
+    }
+
+    fn tell(
+        &mut self,
+        visit: &Visit,
+        gist: &Gist,
+        bytes: usize,
+        changes: &[(&TargetPath, Option<&TargetFile>)],
+    ) {
+        let Some(told) = &mut self.told else { return };
+        let (version, due) = (gist.version, !gist.wanted);
+        let visit = visit.clone();
+        let mut signed = Signed { visit, version, bytes, set: Vec::new(), removed: Vec::new(), due };
+        for (path, file) in changes {
+            match (gist.before.get(path), file) {
+                (before, Some(file)) if before.as_ref() != Some(*file) => {
+                    signed.set.push(((*path).clone(), before, (*file).clone()));
+                }
+                (Some(before), None) => signed.removed.push(((*path).clone(), before)),
+                _ => {}
+            }
+        }
+        told.push(signed);
     }
 
     /// Everybody on whose word a top-level role will be verified: the published root and the one that comes, or the
@@ -309,25 +294,9 @@ impl<'a> Transaction<'a> {
         self.files.push(NewFile { path: Repository::metadata_path(&name), bytes });
     }
 
-    fn apply(&mut self, value: &mut Targets, changes: &[(&TargetPath, Option<&TargetFile>)]) -> bool {
-        let (mut set, mut removed) = (Vec::new(), 0);
-        for (path, file) in changes {
-            match file {
-                Some(file) if value.targets.get(path).as_ref() == Some(*file) => {}
-                Some(file) => set.push(((*path).clone(), (*file).clone())),
-                None => removed += usize::from(value.targets.remove(path).is_some()),
-            }
-        }
-        let changed = !set.is_empty() || removed > 0;
-        self.summary.set += set.len();
-        self.summary.removed += removed;
-        value.targets.extend(set);
-        changed
-    }
-
     fn is_due(&self, expires: DateTime<Utc>, kind: RoleKind, renewal: Renewal) -> Result<bool, Error> {
         let role = self.repository.config.role(kind)?;
-        let due = spread::is_due(expires - self.now, role.expires.delta(), role.renew_after());
+        let due = spread::is_due(expires - self.desk.now, role.expires.delta(), role.renew_after());
         Ok(renewal != Renewal::None && due)
     }
 
@@ -337,7 +306,8 @@ impl<'a> Transaction<'a> {
         renewal: Renewal,
         gone: bool,
     ) -> Result<(), Error> {
-        let due = self.is_due(self.snapshot.header.expires, RoleKind::Snapshot, renewal)?;
+        let below = renewal != Renewal::None && self.desk.is_below(self.desk.snapshot.header.version);
+        let due = below || self.is_due(self.desk.snapshot.header.expires, RoleKind::Snapshot, renewal)?;
         // Under another root other keys must have signed it, and the timestamp with it.
         let other_root = elsewhere.next_root().is_some();
         if !self.snapshot_changed && !due && !other_root {
@@ -346,12 +316,12 @@ impl<'a> Transaction<'a> {
         let role = TopLevel::Snapshot.role();
         let before = self.published.map_or(0, |published| published.set().snapshot().header.version);
         let config = self.repository.config.role(RoleKind::Snapshot)?;
-        self.snapshot.header.version = self.free_version(&role, before + 1);
-        self.snapshot.header.expires = self.now + config.expires.delta();
+        self.desk.snapshot.header.version = self.desk.free_version(&role, before + 1);
+        self.desk.snapshot.header.expires = self.desk.now + config.expires.delta();
         self.snapshot_changed = true;
-        let bytes = self.sign_top(self.snapshot.clone(), RoleKind::Snapshot, elsewhere)?;
-        self.expiries.follow(self.published, &self.snapshot, &bytes, gone);
-        self.add_file(role.file_name(Some(self.snapshot.header.version)), bytes);
+        let bytes = self.sign_top(self.desk.snapshot.clone(), RoleKind::Snapshot, elsewhere)?;
+        self.expiries.follow(self.published, &self.desk.snapshot, &bytes, gone);
+        self.add_file(role.file_name(Some(self.desk.snapshot.header.version)), bytes);
         Ok(())
     }
 
@@ -362,6 +332,7 @@ impl<'a> Transaction<'a> {
     ) -> Result<Option<Staged>, Error> {
         let before = self.published.map(|published| published.set().timestamp());
         let due = match before {
+            Some(before) if renewal != Renewal::None && self.desk.is_below(before.header.version) => true,
             Some(before) => self.is_due(before.header.expires, RoleKind::Timestamp, renewal)?,
             None => true,
         };
@@ -370,14 +341,14 @@ impl<'a> Transaction<'a> {
         }
         let role = TopLevel::Timestamp.role();
         let config = self.repository.config.role(RoleKind::Timestamp)?;
-        let expires = self.now + config.expires.delta();
+        let expires = self.desk.now + config.expires.delta();
         let meta = match (self.files.last(), before) {
             (Some(file), _) if self.snapshot_changed => {
-                MetaFile::of(self.snapshot.header.version, &file.bytes)
+                MetaFile::of(self.desk.snapshot.header.version, &file.bytes)
             }
             (_, Some(before)) => before.snapshot.clone(),
             // A first publish always signs a snapshot.
-            (_, None) => MetaFile::version(self.snapshot.header.version),
+            (_, None) => MetaFile::version(self.desk.snapshot.header.version),
         };
         let mut value = match before {
             Some(before) => before.value().clone(),
@@ -385,7 +356,8 @@ impl<'a> Transaction<'a> {
         };
         value.snapshot = meta;
         value.header_mut().expires = expires;
-        value.header_mut().version = before.map_or(0, |before| before.header.version) + 1;
+        let next = before.map_or(0, |before| before.header.version) + 1;
+        value.header_mut().version = next.max(self.desk.least());
         self.summary.timestamp = value.header.version;
         self.summary.snapshot = value.snapshot.version;
         let timestamp = self.sign_top(value, RoleKind::Timestamp, elsewhere)?;
@@ -407,6 +379,11 @@ fn with_event(mut error: Error, edits: &[Edit]) -> Error {
     error
 }
 
+/// On whose word a delegated role is verified.
+fn authority(tree: &Tree<'_>, visit: &Visit) -> Option<Listed> {
+    tree.authority(visit.delegator.as_ref()?, &visit.role)
+}
+
 /// Whether a role goes, and with it those below it.
 fn removes(changes: &Changes) -> bool {
     changes.edits().iter().any(|edit| matches!(edit, Edit::RemoveDelegation { .. } | Edit::EditBins(_)))
@@ -415,11 +392,18 @@ fn removes(changes: &Changes) -> bool {
 /// Which role each change is for.
 fn route<'c>(tree: &mut Tree<'_>, changes: &'c Changes) -> Result<ByRole<'c>, Error> {
     let mut by_role = ByRole::new();
+    let straight = if changes.is_empty() { None } else { tree.all_in_bins()? };
+    // Of a million paths, most meet thousands of bins again.
+    let mut in_bins: HashMap<RoleName, Vec<_>> = HashMap::new();
     for (path, change) in changes.targets() {
-        let visits = match (&change.role, &change.file) {
-            (Some(role), file) => vec![tree.owner_named(path, role, file.is_some())?],
-            (None, Some(_)) => vec![tree.owner(path)?],
-            (None, None) => tree.listers(path)?,
+        let visits = match (&change.role, &change.file, &straight) {
+            (None, file, Some((_, bins))) => {
+                in_bins.entry(bins.role_of(path)).or_default().push((path, file.as_ref()));
+                continue;
+            }
+            (Some(role), file, _) => vec![tree.owner_named(path, role, file.is_some())?],
+            (None, Some(_), None) => vec![tree.owner(path)?],
+            (None, None, None) => tree.listers(path)?,
         };
         for Visit { role, delegator } in visits {
             by_role
@@ -428,6 +412,10 @@ fn route<'c>(tree: &mut Tree<'_>, changes: &'c Changes) -> Result<ByRole<'c>, Er
                 .1
                 .push((path, change.file.as_ref()));
         }
+    }
+    for (bin, changes) in in_bins {
+        let delegator = straight.as_ref().map(|(role, _)| role.clone());
+        by_role.entry(bin).or_insert_with(|| (delegator, Vec::new())).1.extend(changes);
     }
     Ok(by_role)
 }

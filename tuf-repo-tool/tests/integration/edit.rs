@@ -331,6 +331,6 @@ fn one_change_reads_and_signs_one_bin() {
     }
     tuf_repo(&sandbox, "publish").ok().says("3 files signed");
     // Without the list of what expires when, every bin is read: a missing one shows.
-    std::fs::remove_file(sandbox.repo().join("state/expiry.json")).unwrap();
+    std::fs::remove_file(sandbox.repo().join("state/roles")).unwrap();
     tuf_repo(&sandbox, "renew").code(1).says("is published, and is not in");
 }

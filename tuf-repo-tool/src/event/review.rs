@@ -121,7 +121,9 @@ impl Review {
         let mut lines = Vec::new();
         for draft in &self.drafts {
             for who in draft.signatures.iter().filter(|who| !who.met) {
-                let keys: Vec<&str> = who.missing.iter().filter_map(|key| key.split(" (").next()).collect();
+                let mut keys: Vec<&str> =
+                    who.missing.iter().filter_map(|key| key.split(" (").next()).collect();
+                keys.sort_unstable();
                 let (role, by) = (&draft.role, &who.by);
                 let (have, needed) = (who.distinct, who.threshold);
                 lines.push(format!("{role} has {have} of {needed} by {by}, missing {}", keys.join(", ")));

@@ -104,8 +104,8 @@ impl RecoverError {
             Self::Files(_) => {
                 "put the files back, or name a copy of the public directory that has them with --archive".to_owned()
             }
-            Self::KnownGood { .. } => "name an earlier snapshot, or a copy of the public directory from before with \
-                 --archive"
+            Self::KnownGood { .. } => "name an earlier snapshot, or a copy of the public directory from before with --archive; a recovery that is \
+                 done is not done again: `tuf-repo log` shows it"
                 .to_owned(),
             Self::Root { .. } => {
                 "no root can say whom to trust any more: make a new repository, and hand its root out with new clients"

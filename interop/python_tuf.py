@@ -3,11 +3,12 @@
     python_tuf.py version
     python_tuf.py read DIR BASE_URL ROOT        target paths on stdin, one per line
     python_tuf.py poll DIR BASE_URL ROOT        until stdin ends
-    python_tuf.py write DIR consistent|plain
+    python_tuf.py write DIR consistent|plain [KEYS]
 
 `read` keeps its trusted metadata in DIR from one call to the next. It and `write` print one JSON object: target
-path to SHA-256. `poll` refreshes as fast as it can, by turns as a client that keeps its metadata in DIR and as a new one, and
-prints how often it tried and what failed; DIR/polling appears when both have refreshed once.
+path to SHA-256. `write` leaves the private keys that sign at the end in KEYS, if that is given. `poll` refreshes as fast as it can,
+by turns as a client that keeps its metadata in DIR and as a new one, and prints how often it tried and what failed; DIR/polling
+appears when both have refreshed once.
 """
 
 import hashlib
@@ -126,7 +127,16 @@ class Writer:
             self.put("/".join(filter(None, ["targets", directory, name])), data)
 
 
-def write(directory, consistent):
+def keep(directory, signers):
+    directory = pathlib.Path(directory)
+    directory.mkdir()
+    for name, signer in signers.items():
+        path = directory / f"{name}.pem"
+        path.touch(mode=0o600)
+        path.write_bytes(signer.private_bytes)
+
+
+def write(directory, consistent, keys=None):
     writer = Writer(directory, consistent)
     ed, ecdsa, rsa, ed_2, ecdsa_2, rsa_2 = (
         generate()
@@ -134,6 +144,9 @@ def write(directory, consistent):
     )
     online, online_2 = CryptoSigner.generate_ecdsa(), CryptoSigner.generate_ed25519()
 
+    if keys:
+        roles = {"root-1": ecdsa, "root-2": rsa, "ed": ed_2, "online": online_2, "delegated-1": ecdsa_2, "delegated-2": rsa_2}
+        keep(keys, roles)
     root = writer.root
     for signer in (ed, ecdsa, rsa):
         root.add_key(signer.public_key, "root")
@@ -207,8 +220,8 @@ def main(command, *arguments):
         return read(*arguments)
     if command == "poll":
         return poll(*arguments)
-    directory, kind = arguments
-    return write(directory, {"consistent": True, "plain": False}[kind])
+    directory, kind, *keys = arguments
+    return write(directory, {"consistent": True, "plain": False}[kind], *keys)
 
 
 print(json.dumps(main(*sys.argv[1:])))

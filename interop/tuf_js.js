@@ -2,9 +2,10 @@
 //
 //     node tuf_js.js version
 //     node tuf_js.js read DIR BASE_URL ROOT       target paths on stdin, one per line
-//     node tuf_js.js write DIR consistent|plain
+//     node tuf_js.js write DIR consistent|plain [KEYS]
 //
-// `read` keeps its trusted metadata in DIR from one call to the next. Both print one JSON object: target path to
+// `read` keeps its trusted metadata in DIR from one call to the next. `write` leaves the private keys that sign at the end in
+// KEYS, if that is given. Both print one JSON object: target path to
 // SHA-256. The packages are looked up in NODE_PATH.
 'use strict';
 const crypto = require('crypto');
@@ -50,10 +51,11 @@ function signer(type, options, keyType, scheme, form) {
     ? { key: privateKey, padding: crypto.constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
     : privateKey;
   const digest = type === 'ed25519' ? undefined : 'sha256';
-  return { key, sign: (data) => new Signature({ keyID: key.keyID, sig: crypto.sign(digest, data, secret).toString('hex') }) };
+  const keep = (file) => fs.writeFileSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  return { key, keep, sign: (data) => new Signature({ keyID: key.keyID, sig: crypto.sign(digest, data, secret).toString('hex') }) };
 }
 
-function write(directory, consistent) {
+function write(directory, consistent, keep) {
   const put = (name, data) => {
     const file = path.join(directory, name);
     fs.mkdirSync(path.dirname(file), { recursive: true });
@@ -71,6 +73,10 @@ function write(directory, consistent) {
   const hex = signer('ec', { namedCurve: 'prime256v1' }, 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp256', 65);
   const rsa = signer('rsa', { modulusLength: 2048 }, 'rsa', 'rsassa-pss-sha256');
 
+  if (keep) {
+    fs.mkdirSync(keep);
+    for (const [name, each] of Object.entries({ ed, ecdsa, old, hex, rsa })) each.keep(path.join(keep, `${name}.pem`));
+  }
   const publishRoot = (version, keys, threshold, signers) => {
     const root = new Root({ version, specVersion, expires, consistentSnapshot: consistent });
     for (const each of keys) root.addKey(each.key, 'root');
@@ -152,7 +158,7 @@ async function main(command, ...rest) {
     return { 'tuf-js': of('tuf-js'), '@tufjs/models': of('@tufjs/models'), node: process.version };
   }
   if (command === 'read') return read(...rest);
-  return write(rest[0], rest[1] === 'consistent');
+  return write(rest[0], rest[1] === 'consistent', rest[2]);
 }
 
 main(...process.argv.slice(2)).then(

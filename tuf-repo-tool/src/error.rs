@@ -9,6 +9,7 @@ use tuf_client::text::{span, utc};
 use tuf_core::TopLevel;
 
 use crate::adopt::AdoptError;
+use crate::backup::BackupError;
 use crate::detached::DetachedError;
 use crate::edit::{EditError, FileError, ManifestError};
 use crate::event::EventError;
@@ -27,6 +28,9 @@ pub enum Error {
     /// What somebody published cannot be taken over.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
+    /// A backup could not be made or restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The staged state did not pass the check by a real client; nothing was published.
     #[error("the check before publishing failed, {stage}: nothing was published")]
     Check {
@@ -266,6 +270,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Adopt(error) => error.hint(),
+            Self::Backup(error) => error.hint(),
             Self::Busy { .. } => Some("wait until it has ended, or stop it".to_owned()),
             Self::Check { source, .. } => source.hint(),
             Self::Client(error) => error.hint(),
@@ -349,6 +354,7 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Adopt(error) => error.is_refusal(),
+            Self::Backup(error) => error.is_refusal(),
             Self::Client(error) => error.is_refusal(),
             Self::Edit(error) => !error.needs_signatures(),
             Self::Event(error) => error.is_refusal(),

@@ -7,6 +7,7 @@
 //! transaction.
 
 pub mod adopt;
+pub mod backup;
 mod clock_check;
 mod config;
 pub mod detached;

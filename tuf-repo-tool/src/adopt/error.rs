@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tuf_client::UrlError;
 use tuf_client::transport::{SetupError, TransportError};
-use tuf_core::{RoleName, TargetPath};
+use tuf_core::RoleName;
 
 use crate::keys::KeyError;
 
@@ -76,7 +76,7 @@ pub enum AdoptError {
         /// Where it was looked for.
         place: String,
         /// The target.
-        path: TargetPath,
+        path: String,
         /// Who signed for it.
         role: RoleName,
     },

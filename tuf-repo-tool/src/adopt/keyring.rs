@@ -105,7 +105,8 @@ fn public(uri: &KeyUri, directory: &Path, passphrases: &mut Passphrases) -> Resu
     }
 }
 
-fn names(directory: &Path) -> Result<BTreeSet<String>, Error> {
+/// The names in a directory that need not be there.
+pub(crate) fn names(directory: &Path) -> Result<BTreeSet<String>, Error> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),

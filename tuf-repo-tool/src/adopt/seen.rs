@@ -25,7 +25,7 @@ pub(crate) struct Seen {
     /// Roles that delegate to succinct hash bins (TAP 15).
     pub(super) succinct: Vec<RoleName>,
     /// How many targets are listed.
-    pub(super) targets: usize,
+    pub(crate) targets: usize,
     /// Projects of which there is a page.
     pub(super) projects: BTreeSet<String>,
     /// Whether files of projects are targets.
@@ -99,6 +99,11 @@ impl Seen {
             .await?;
         let sections = seen.sections;
         Ok(Self { chain, sections, absent, succinct, targets, projects, has_files })
+    }
+
+    /// Keys and threshold of every role, as first named; hash bins of one role together.
+    pub(crate) fn authorities(&self) -> impl Iterator<Item = (&str, &Listed)> {
+        self.sections.iter().filter_map(|(name, section)| Some((&**name, section.listed.first()?)))
     }
 
     /// Which files are targets: those of projects are not, where only their pages are.

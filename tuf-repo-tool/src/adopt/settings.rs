@@ -162,6 +162,7 @@ pub(crate) fn derive(
         state: given.state.clone().or_else(|| kept?.state.clone()),
         public_url: given.public_url.clone().or_else(|| kept?.public_url.clone()),
         bins: kept.and_then(|kept| kept.bins),
+        min_version: kept.and_then(|kept| kept.min_version),
         roles,
         delegations,
         mirror,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tuf_client::Url;
 use tuf_client::transport::{
-    Pace, Retry, SchemeTransport, Transport, TransportError, TransportErrorKind, redact,
+    Body, Pace, Retry, SchemeTransport, Transport, TransportError, TransportErrorKind, redact,
 };
 use tuf_core::{ErrorKind, url_path};
 
@@ -104,19 +104,37 @@ impl Source {
         AdoptError::Refused { source_name: self.name.clone(), file: file.to_owned(), source }
     }
 
-    /// A metadata file of at most `max` bytes; `None` if there is none.
+    /// A metadata file of at most `max` bytes, by its encoded name; `None` if there is none.
     pub(super) async fn metadata(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, AdoptError> {
-        // A name is percent-encoded. A server that undoes that finds the file either under the plain name or under the encoded
-        // one, whichever its publisher gave it.
-        for name in [file.to_owned(), url_path(file)] {
-            let url = self.metadata.join(&name).map_err(|reason| bad_name(file, reason))?;
-            match Pace::metadata().apply(&url, self.transport.fetch_metadata(&url)).await {
-                Ok(body) => {
-                    return body.collect(max).await.map(Some).map_err(|error| self.refused(file, error));
-                }
-                Err(error) if error.is_not_found() && name != url_path(file) => {}
-                Err(error) if error.is_not_found() => return Ok(None),
-                Err(error) => return Err(error.into()),
+        let fetch = |url: Url| async move {
+            Pace::metadata().apply(&url, self.transport.fetch_metadata(&url)).await?.collect(max).await
+        };
+        self.either(&self.metadata, file, fetch).await.map_err(|error| match error {
+            AdoptError::Transport(error) => self.refused(file, error),
+            other => other,
+        })
+    }
+
+    /// The file of a target, by its name below `targets/`; `None` if there is none.
+    pub(super) async fn target(&self, remote: &str) -> Result<Option<Body>, AdoptError> {
+        let fetch = |url: Url| async move { Pace::default().apply(&url, self.transport.fetch(&url)).await };
+        self.either(&self.targets, &url_path(remote), fetch).await
+    }
+
+    /// Clients ask for encoded names. A server that undoes that finds a file under its plain name, one that does not, or a
+    /// directory, under the encoded one: whichever its publisher had in mind.
+    async fn either<T, F: Future<Output = Result<T, TransportError>>>(
+        &self,
+        base: &Url,
+        encoded: &str,
+        fetch: impl Fn(Url) -> F,
+    ) -> Result<Option<T>, AdoptError> {
+        let twice = url_path(encoded);
+        for name in [Some(encoded), (twice != encoded).then_some(&*twice)].into_iter().flatten() {
+            let url = base.join(name).map_err(|reason| bad_name(encoded, reason))?;
+            match fetch(url).await {
+                Err(error) if error.is_not_found() => {}
+                fetched => return Ok(Some(fetched?)),
             }
         }
         Ok(None)

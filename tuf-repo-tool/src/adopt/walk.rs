@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tuf_core::refresh::{Refresh, Step};
 use tuf_core::trust::{Trusted, TrustedSet};
-use tuf_core::{Delegations, Limits, RoleName, Targets, TopLevel};
+use tuf_core::{Delegations, Hashes, Limits, RoleName, Targets, TopLevel};
 
 use super::{AdoptError, Source};
 use crate::error::Error;
@@ -27,7 +27,7 @@ pub(crate) struct Chain {
 
 /// A targets role as it was met first.
 #[derive(Debug)]
-pub(super) struct Met<'a> {
+pub(crate) struct Met<'a> {
     pub(super) role: &'a Trusted<Targets>,
     /// `None` for `targets`.
     pub(super) delegator: Option<&'a Trusted<Targets>>,
@@ -67,6 +67,17 @@ impl Chain {
         let (set, _) = refresh.finish();
         let set = set.ok_or_else(|| unpublished(TopLevel::Timestamp.role().file_name(None)))?;
         Ok(Self { roots, set })
+    }
+
+    /// The timestamp's version.
+    pub(crate) fn timestamp_version(&self) -> u64 {
+        self.set.timestamp().header.version
+    }
+
+    /// The sha256 of the first root: which repository this is.
+    pub(crate) fn first_root(&self) -> String {
+        let first = self.roots.first().map(|root| Hashes::of(root));
+        first.as_ref().and_then(Hashes::preferred).unwrap_or_default()
     }
 
     /// Visits every targets role once, delegators first, and verifies it on the word of all who delegate to it. Gives the

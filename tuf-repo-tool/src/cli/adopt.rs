@@ -1,11 +1,11 @@
-//! `tuf-repo rebuild`.
+//! `tuf-repo rebuild` and `tuf-repo import`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use tuf_client::clock;
-use tuf_repo_tool::adopt::{self, AdoptedRole, Given, RebuildOptions};
+use tuf_repo_tool::adopt::{self, AdoptedRole, Given, ImportOptions, RebuildOptions, Source};
 use tuf_repo_tool::keys::{KeyUri, Passphrases};
 use tuf_repo_tool::state::StateUrl;
 use url::Url;
@@ -89,6 +89,59 @@ pub(crate) async fn rebuild(args: &RebuildArgs, repo: &Path, output: &Output) ->
     }
     rebuilt.notes.iter().for_each(|note| output.warn(note));
     output.result(&rebuilt, &text);
+    Ok(())
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// What to take over: a directory, an https://, http:// or file:// URL, or s3://BUCKET/PREFIX, with metadata/ and targets/
+    /// below it
+    source: String,
+    /// The directory of the new repository
+    directory: PathBuf,
+    /// A root that is known to be the repository's; without it, compare the sha256 that is printed
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
+    /// Where metadata is, if not in metadata/ below the source
+    #[arg(long, value_name = "URL")]
+    metadata_url: Option<tuf_client::Url>,
+    /// Where targets are, if not in targets/ below the source
+    #[arg(long, value_name = "URL")]
+    targets_url: Option<tuf_client::Url>,
+    /// Fetch no files of targets: they are in the storage already
+    #[arg(long)]
+    metadata_only: bool,
+    #[command(flatten)]
+    given: GivenArgs,
+}
+
+pub(crate) async fn import(args: &ImportArgs, output: &Output) -> Result<(), Failure> {
+    let source = Source::open(&args.source, args.metadata_url.as_ref(), args.targets_url.as_ref())?;
+    let mut options = ImportOptions::default();
+    options.given = args.given.given();
+    options.anchor.clone_from(&args.root);
+    options.metadata_only = args.metadata_only;
+    let mut passphrases = Passphrases::from_environment();
+    let imported = adopt::import(&source, &args.directory, &options, clock::now(), &mut passphrases).await?;
+    let directory = args.directory.display();
+    let text = format!(
+        "{directory} is a repository with root {} and timestamp {}: {} targets, {} files fetched ({})\n{}first root: sha256 {}\n\
+         Next: tuf-repo --repo {directory} status",
+        imported.root,
+        imported.timestamp,
+        imported.targets,
+        imported.files,
+        super::output::size(imported.bytes),
+        roles_text(&imported.roles),
+        imported.first_root,
+    );
+    if !imported.anchored {
+        output.warn(
+            "no root was given to compare with: that this is the right repository rests on the sha256 of its first root",
+        );
+    }
+    imported.notes.iter().for_each(|note| output.warn(note));
+    output.result(&imported, &text);
     Ok(())
 }
 

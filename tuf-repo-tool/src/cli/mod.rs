@@ -4,6 +4,7 @@
 
 mod add;
 mod adopt;
+mod backup;
 mod bins;
 mod delegate;
 mod doctor;
@@ -119,6 +120,12 @@ enum Command {
     Serve(serve::Args),
     /// Make all working state anew from what is published
     Rebuild(adopt::RebuildArgs),
+    /// Take over a repository that is published, byte for byte
+    Import(adopt::ImportArgs),
+    /// Write settings, metadata and what is pending into one file; keys and files of targets if asked for
+    Backup(backup::BackupArgs),
+    /// Make a repository of a backup; what is published and newer stays
+    Restore(backup::RestoreArgs),
 }
 
 /// Why a command ended without success.
@@ -197,6 +204,9 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args, &Repository::open(repo)?, output).await,
         Command::Gc(args) => gc::run(&args, repo, output).await,
         Command::Recover(args) => recover::run(&args, &Repository::open(repo)?, output).await,
+        Command::Backup(args) => backup::backup(&args, &Repository::open(repo)?, output).await,
+        Command::Restore(args) => backup::restore(&args, output).await,
+        Command::Import(args) => adopt::import(&args, output).await,
         Command::Rebuild(args) => adopt::rebuild(&args, repo, output).await,
         Command::Verify(args) => verify::run(args, &Repository::open(repo)?, output).await,
         Command::Doctor(args) => doctor::run(&args, repo, output).await,

@@ -1,6 +1,8 @@
 //! `tuf-repo` and `tuf-client` from the outside: against a fixture index, hostile mirrors, and the real pip, uv and
 //! python-tuf. They need `cargo build --workspace --bins` first.
 
+mod adopt;
+mod backup;
 mod bad_days;
 mod bad_upstreams;
 mod bins;

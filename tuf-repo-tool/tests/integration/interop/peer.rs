@@ -60,10 +60,18 @@ impl Peer {
 
     /// Writes a repository into a directory of the sandbox; with consistent snapshots or without.
     pub(crate) fn write(self, sandbox: &Sandbox, consistent: bool) -> (PathBuf, Sums) {
+        self.write_and(sandbox, if consistent { "consistent" } else { "plain" }, None)
+    }
+
+    /// Writes a repository with consistent snapshots, and leaves its private keys in a directory that is made.
+    pub(crate) fn write_with_keys(self, sandbox: &Sandbox, keys: &Path) -> (PathBuf, Sums) {
+        self.write_and(sandbox, "consistent", Some(keys))
+    }
+
+    fn write_and(self, sandbox: &Sandbox, kind: &str, keys: Option<&Path>) -> (PathBuf, Sums) {
         let directory = sandbox.path("theirs");
-        let kind = if consistent { "consistent" } else { "plain" };
         let mut command = self.command(sandbox);
-        let run = Run::of(command.arg("write").arg(&directory).arg(kind)).ok();
+        let run = Run::of(command.arg("write").arg(&directory).arg(kind).args(keys)).ok();
         (directory, sums(&run))
     }
 }

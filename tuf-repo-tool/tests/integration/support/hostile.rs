@@ -125,7 +125,9 @@ impl State {
         if path.ends_with('/') {
             file.push("index.html");
         }
-        let Ok(mut body) = fs::read(&file) else {
+        // As web servers do, but for directories whose publisher reckoned with one that does not.
+        let plain = percent_encoding::percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy();
+        let Ok(mut body) = fs::read(&file).or_else(|_| fs::read(self.files.join(&*plain))) else {
             return head(stream, 404, "content-length: 0");
         };
         let last = body.len() - 1;

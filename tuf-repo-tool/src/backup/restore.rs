@@ -1,0 +1,317 @@
+//! Makes a repository of a backup, and never an older one than clients have seen.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio::task::block_in_place;
+use tuf_client::durable::{self, Access, Placed};
+
+use super::archive::Archive;
+use super::{BackupError, EVENTS, KEYS, LOG, PUBLIC, ROOT, SETTINGS, STAGED, staged};
+use crate::adopt::{
+    Carrier, Fresh, Seen, Source, Spool, carry_metadata, carry_targets, clear, published_timestamp,
+};
+use crate::config::Config;
+use crate::error::Error;
+use crate::repository::Repository;
+use crate::storage::NewFile;
+
+/// How a backup is restored.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RestoreOptions {
+    /// Where published files are, instead of where the backup says.
+    pub storage: Option<String>,
+    /// Where clients get what is published, instead of where the backup says.
+    pub public_url: Option<url::Url>,
+    /// The version with which the next timestamp, snapshot and everything that is signed here begin.
+    pub min_version: Option<u64>,
+}
+
+/// What was restored.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Restored {
+    /// When the backup was made.
+    pub made: DateTime<Utc>,
+    /// The version of the backup's timestamp.
+    pub backup: u64,
+    /// The version of the timestamp that is published now.
+    pub timestamp: u64,
+    /// Where published metadata was taken from: `backup`, or where something as new was found.
+    pub published_from: String,
+    /// The private keys that were restored.
+    pub keys: Vec<String>,
+    /// How many files of targets were restored.
+    pub targets: u64,
+    /// How many staged changes were.
+    pub staged: usize,
+    /// How many pending events were.
+    pub events: usize,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// Restores a backup into `directory`, which is no repository yet. What the storage has published, or the public URL still
+/// serves, wins over what is in the backup if it is newer.
+///
+/// # Errors
+/// [`BackupError`] for an archive that is not whole, [`Error::Taken`] if the storage holds another repository,
+/// [`crate::adopt::AdoptError`] if metadata does not verify: in all these cases nothing was restored.
+pub async fn restore(
+    path: &Path,
+    directory: &Path,
+    options: &RestoreOptions,
+    now: DateTime<Utc>,
+) -> Result<Restored, Error> {
+    let archive = block_in_place(|| Archive::open(path))?;
+    let fresh = Fresh::begin(directory)?;
+    let work = fresh.work()?;
+    let spool = Spool::new(work.path());
+    block_in_place(|| unpack_metadata(&archive, &spool))?;
+    let config = config(&archive, work.path(), options)?;
+    let ours = spool.source()?;
+    let seen = Seen::read(&ours, now, async |_, _| Ok(())).await?;
+    let found = seen.chain.timestamp_version();
+    if seen.chain.first_root() != archive.manifest.first_root || found != archive.manifest.timestamp {
+        return Err(archive.damaged("its metadata is not that of the repository that its manifest names"));
+    }
+    if let Some(asked) = options.min_version.filter(|asked| *asked <= found) {
+        return Err(BackupError::MinVersion { asked, found }.into());
+    }
+    let staged = archive.read(STAGED)?.unwrap_or_default();
+    let staged = staged::Restored::read(&staged).map_err(|reason| archive.damaged(reason))?;
+
+    let mut repository = Repository::new(directory, config)?;
+    let mut notes = Vec::new();
+    let is_published = block_in_place(|| published_timestamp(&repository, &seen.chain))?.is_some();
+    let lock = repository.lock()?;
+    let newest =
+        newest(&repository, &seen, is_published, now, &work.path().join("found"), &mut notes).await?;
+    let version = newest.version(&seen);
+    repository.config.min_version = options.min_version.filter(|asked| *asked > version);
+    if options.min_version.is_some() && repository.config.min_version.is_none() {
+        notes.push(format!("timestamp {version} is published: --min-version was not needed"));
+    }
+    if repository.config.min_version.is_some() {
+        notes.push(
+            "a newer root, targets or bins that is lost stays lost: what it said is signed again by an event (`tuf-repo event open`)"
+                .to_owned(),
+        );
+    }
+    if matches!(newest, Newest::Backup) && options.min_version.is_none() {
+        notes.push(format!(
+            "nothing newer than timestamp {version} was found; if clients saw a newer one since {}, they refuse everything up to it as a \
+             rollback: then restore with --min-version N, with N above the last version that they saw",
+            archive.manifest.at.format("%Y-%m-%d %H:%M")
+        ));
+    }
+    let source = match &newest {
+        Newest::Url(source, ..) => source,
+        _ => &ours,
+    };
+    let carrier = Carrier::new(source, &repository, false);
+    let put = put(&archive, &repository, &seen, &newest, &spool, &carrier, &staged).await;
+    let mut created = carrier.into_done().created;
+    let counts = match put {
+        Ok(counts) => counts,
+        Err(error) => {
+            // The directory itself goes with `fresh`.
+            if (repository.storage().local().is_none() || fresh.had_public())
+                && let Err(error) = block_in_place(|| clear(&**repository.storage(), &mut created))
+            {
+                tracing::warn!(
+                    "{} could not be cleared: {}",
+                    repository.storage().url(),
+                    tuf_client::chain(&error)
+                );
+            }
+            return Err(error);
+        }
+    };
+    fresh.keep();
+    drop(lock);
+    if counts.targets == 0 && seen.targets > 0 && matches!(newest, Newest::Backup) {
+        notes.push(format!(
+            "the backup has no files of targets: bring them to {} before clients come; `tuf-client audit --files` names what \
+             is missing",
+            repository.storage().url()
+        ));
+    }
+    Ok(Restored {
+        made: archive.manifest.at,
+        backup: found,
+        timestamp: version,
+        published_from: newest.name(&repository),
+        keys: counts.keys,
+        targets: counts.targets,
+        staged: counts.staged,
+        events: counts.events,
+        notes,
+    })
+}
+
+/// Where the newest published state is.
+enum Newest {
+    Backup,
+    Storage(Box<Seen>),
+    Url(Source, Box<Seen>, Spool),
+}
+
+impl Newest {
+    fn version(&self, backup: &Seen) -> u64 {
+        let seen = match self {
+            Self::Backup => backup,
+            Self::Storage(seen) | Self::Url(_, seen, _) => seen,
+        };
+        seen.chain.timestamp_version()
+    }
+
+    fn name(&self, repository: &Repository) -> String {
+        match self {
+            Self::Backup => "backup".to_owned(),
+            Self::Storage(_) => repository.storage().url(),
+            Self::Url(source, ..) => source.name().to_owned(),
+        }
+    }
+}
+
+/// Looks where published files are to be, and where clients get them.
+async fn newest(
+    repository: &Repository,
+    backup: &Seen,
+    is_published: bool,
+    now: DateTime<Utc>,
+    spool: &Path,
+    notes: &mut Vec<String>,
+) -> Result<Newest, Error> {
+    let version = backup.chain.timestamp_version();
+    if is_published {
+        let source = Source::of(repository.storage())?;
+        let seen = Seen::read(&source, now, async |_, _| Ok(())).await?;
+        if seen.chain.timestamp_version() >= version {
+            return Ok(Newest::Storage(Box::new(seen)));
+        }
+    }
+    let Some(url) = &repository.config.public_url else { return Ok(Newest::Backup) };
+    let source = Source::open(url.as_str(), None, None)?;
+    let found = Spool::new(spool);
+    match found.fill(&source, now).await {
+        Ok(seen) if seen.chain.first_root() != backup.chain.first_root() => {
+            notes.push(format!("{source} serves another repository: it was left out of account"));
+        }
+        Ok(seen) if seen.chain.timestamp_version() > version => {
+            return Ok(Newest::Url(source, Box::new(seen), found));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            notes.push(format!(
+                "{source} does not serve anything newer that verifies: {}",
+                tuf_client::chain(&error)
+            ));
+        }
+    }
+    Ok(Newest::Backup)
+}
+
+#[derive(Default)]
+struct Counts {
+    keys: Vec<String>,
+    targets: u64,
+    staged: usize,
+    events: usize,
+}
+
+/// Writes everything; the settings come last.
+async fn put(
+    archive: &Archive,
+    repository: &Repository,
+    backup: &Seen,
+    newest: &Newest,
+    spool: &Spool,
+    carrier: &Carrier<'_>,
+    staged: &staged::Restored,
+) -> Result<Counts, Error> {
+    let mut counts = Counts::default();
+    block_in_place(|| unpack(archive, repository, carrier, &mut counts))?;
+    let seen = match newest {
+        Newest::Storage(seen) => seen,
+        Newest::Backup => {
+            carry_metadata(repository, &backup.chain, spool, carrier)?;
+            backup
+        }
+        Newest::Url(_, seen, found) => {
+            carry_targets(&seen.chain, found, carrier).await?;
+            carry_metadata(repository, &seen.chain, found, carrier)?;
+            seen
+        }
+    };
+    let directory = repository.directory();
+    durable::write_atomic(&directory.join(ROOT), seen.chain.set.root().bytes())?;
+    let state = repository.open_state().await?;
+    counts.staged = staged.stage(&state).await?;
+    repository.config.save(directory)?;
+    Ok(counts)
+}
+
+/// Keys, log, events and files of targets.
+fn unpack(
+    archive: &Archive,
+    repository: &Repository,
+    carrier: &Carrier<'_>,
+    counts: &mut Counts,
+) -> Result<(), Error> {
+    let directory = repository.directory();
+    archive.each(|name, _, reader| {
+        if let Some(target) = name.strip_prefix(PUBLIC).filter(|path| path.starts_with("targets/")) {
+            let mut placed = Placed::create(&carrier.incoming, Access::Shared)?;
+            let mut buffer = vec![0; 256 * 1024];
+            loop {
+                let read = reader.read(&mut buffer).map_err(|error| archive.damaged(error.to_string()))?;
+                match buffer.get(..read) {
+                    Some(bytes) if !bytes.is_empty() => placed.append(bytes)?,
+                    _ => break,
+                }
+            }
+            counts.targets += 1;
+            return carrier.place(target, &placed);
+        }
+        let is_private = name.starts_with(KEYS) && name.ends_with(".pem");
+        if is_private || name.starts_with(KEYS) || name.starts_with(EVENTS) || name == LOG {
+            let bytes = zeroize::Zeroizing::new(archive.bytes(reader)?);
+            let path = durable::checked_join(directory, name)?;
+            match name.ends_with(".pub.json") {
+                true => durable::write_atomic(&path, &bytes)?,
+                false => durable::write_private(&path, &bytes)?,
+            }
+            counts.events += usize::from(name.starts_with(EVENTS));
+            let key = name.strip_prefix(KEYS).and_then(|name| name.strip_suffix(".pem"));
+            counts.keys.extend(key.map(str::to_owned));
+        }
+        Ok(())
+    })
+}
+
+fn unpack_metadata(archive: &Archive, spool: &Spool) -> Result<(), Error> {
+    archive.each(|name, _, reader| {
+        let Some(path) = name.strip_prefix(PUBLIC).filter(|path| path.starts_with("metadata/")) else {
+            return Ok(());
+        };
+        spool.add(NewFile { path: path.to_owned(), bytes: archive.bytes(reader)? })
+    })
+}
+
+/// The settings of the backup, with what was asked for instead.
+fn config(archive: &Archive, work: &Path, options: &RestoreOptions) -> Result<Config, Error> {
+    let bytes = archive.read(SETTINGS)?.ok_or_else(|| archive.damaged("it has no settings"))?;
+    durable::write_private(&Config::path(work), &bytes)?;
+    let mut config = Config::load(work)?;
+    if options.storage.is_some() {
+        config.storage.clone_from(&options.storage);
+    }
+    if options.public_url.is_some() {
+        config.public_url.clone_from(&options.public_url);
+    }
+    Ok(config)
+}

@@ -1,0 +1,5 @@
+//! Repositories that were published by others, or by us before, taken over.
+
+mod bucket;
+mod damages;
+mod peers;

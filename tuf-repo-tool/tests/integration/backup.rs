@@ -1,0 +1,211 @@
+//! Backups: what comes back, what wins over them, and what is not restored.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::hostile::Server;
+use crate::support::{Run, Sandbox, TUF_REPO, write};
+
+/// Stages a file of this name and content, and publishes it.
+fn publish(sandbox: &Sandbox, repository: &Path, name: &str, content: &str) {
+    stage(sandbox, repository, name, content);
+    run(sandbox, repository, &["publish"]).ok();
+}
+
+fn stage(sandbox: &Sandbox, repository: &Path, name: &str, content: &str) {
+    let file = sandbox.path(name);
+    write(&file, content);
+    run(sandbox, repository, &["add", &file.display().to_string()]).ok();
+}
+
+fn run(sandbox: &Sandbox, repository: &Path, arguments: &[&str]) -> Run {
+    let mut command = sandbox.command(TUF_REPO);
+    Run::of(command.arg("--repo").arg(repository).args(arguments))
+}
+
+fn restore(sandbox: &Sandbox, file: &Path, directory: &Path, more: &[&str]) -> Run {
+    let (file, directory) = (file.display().to_string(), directory.display().to_string());
+    Run::of(sandbox.command(TUF_REPO).args(["restore", &file, &directory]).args(more))
+}
+
+fn bytes(sandbox: &Sandbox, directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let names = sandbox.tree(directory).into_iter();
+    names.map(|name| (name.clone(), std::fs::read(directory.join(&name)).unwrap())).collect()
+}
+
+/// A repository with a target, and a backup of it.
+fn backed_up(arguments: &[&str]) -> (Sandbox, PathBuf) {
+    let sandbox = Sandbox::new();
+    sandbox.init(&["--bins", "2"]).ok();
+    sandbox.anchor();
+    publish(&sandbox, &sandbox.repo(), "one.txt", "one");
+    let file = sandbox.path("one.tar");
+    let path = file.display().to_string();
+    sandbox.tuf_repo(&[&["backup", &path], arguments].concat()).ok();
+    (sandbox, file)
+}
+
+#[test]
+fn everything_comes_back_and_goes_on() {
+    let (sandbox, _) = backed_up(&[]);
+    stage(&sandbox, &sandbox.repo(), "two.txt", "two");
+    sandbox.tuf_repo(&["remove", "one.txt"]).ok();
+    sandbox.tuf_repo(&["event", "open", "targets", "--reason", "every year"]).ok();
+    let file = sandbox.path("full.tar");
+    let path = file.display().to_string();
+    // Keys that anybody could use are no part of a backup by accident, and nothing is left of it.
+    sandbox.tuf_repo(&["backup", &path, "--keys"]).code(4).says("not encrypted");
+    assert!(!file.exists());
+    let arguments = ["backup", &path, "--keys", "--unencrypted-keys", "--targets", "-m", "every night"];
+    sandbox.tuf_repo(&arguments).ok().says("they do not suffice for: none").says("1 pending events");
+    sandbox.tuf_repo(&arguments).code(1).says("is there already");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let new = sandbox.path("new");
+    restore(&sandbox, &file, &new, &[]).ok().says("staged changes: 2").says("pending events: 1");
+    assert!(bytes(&sandbox, &new.join("public")) == bytes(&sandbox, &sandbox.public("")));
+    for name in ["tuf-repo.toml", "root.json", "keys/root.pem", "keys/bin-n.pub.json"] {
+        let read = |directory: &Path| std::fs::read(directory.join(name)).unwrap();
+        assert_eq!(read(&new), read(&sandbox.repo()), "{name}");
+    }
+    assert_eq!(std::fs::metadata(new.join("keys/root.pem")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(run(&sandbox, &new, &["event", "status"]).ok().stdout.contains("targets"));
+    run(&sandbox, &new, &["publish"]).ok().says("1 targets set, 1 removed");
+    let url = format!("file://{}/", new.join("public").display());
+    sandbox.tuf_client(&["audit", "--fail-on", "error", "--files", &url]).ok();
+    // It is a repository now.
+    restore(&sandbox, &file, &new, &[]).code(1).says("already is a repository");
+}
+
+#[test]
+fn what_is_published_and_newer_wins() {
+    let (sandbox, file) = backed_up(&["--keys=online", "--unencrypted-keys"]);
+    publish(&sandbox, &sandbox.repo(), "two.txt", "two");
+    let newer = bytes(&sandbox, &sandbox.public(""));
+
+    // The storage is there.
+    let kept = sandbox.path("kept");
+    for (name, bytes) in &newer {
+        write(&kept.join("public").join(name), bytes);
+    }
+    restore(&sandbox, &file, &kept, &[])
+        .ok()
+        .says("timestamp 2")
+        .says("private keys: bin-n snapshot timestamp;");
+    assert!(bytes(&sandbox, &kept.join("public")) == newer);
+
+    // It is lost, and a cache or another machine still serves it.
+    let server = Server::new(&sandbox.public(""));
+    let saved = sandbox.path("saved");
+    let url = format!("{}/", server.url());
+    restore(&sandbox, &file, &saved, &["--public-url", &url, "--min-version", "2"]).ok().says("not needed");
+    // Older versions, which no client asks for, are not there.
+    let taken = bytes(&sandbox, &saved.join("public"));
+    assert!(taken.len() > 7 && taken.iter().all(|file| newer.contains(file)));
+    let url = format!("file://{}/", saved.join("public").display());
+    sandbox.tuf_client(&["audit", "--fail-on", "error", "--files", &url]).ok();
+    for directory in [&kept, &saved] {
+        let settings = std::fs::read_to_string(directory.join("tuf-repo.toml")).unwrap();
+        assert!(!settings.contains("min_version"), "{settings}");
+    }
+
+    // Older than the backup is what a copy of a copy has: the backup goes over it.
+    let old = sandbox.path("old");
+    for (name, bytes) in newer.iter().filter(|(name, _)| name.starts_with("metadata/1.")) {
+        write(&old.join("public").join(name), bytes);
+    }
+    let second = sandbox.path("second.tar");
+    sandbox.tuf_repo(&["backup", &second.display().to_string(), "--targets"]).ok();
+    restore(&sandbox, &second, &old, &[]).ok().says("that of the backup: timestamp 2");
+    assert!(bytes(&sandbox, &old.join("public")) == newer);
+}
+
+#[test]
+fn clients_follow_a_restored_older_state_only_above_what_they_have_seen() {
+    let (sandbox, file) = backed_up(&["--keys", "--unencrypted-keys", "--targets"]);
+    for content in ["two", "three", "four"] {
+        publish(&sandbox, &sandbox.repo(), "one.txt", content);
+    }
+    let refresh = || sandbox.tuf_client(&["--url", &sandbox.url(), "refresh"]);
+    refresh().ok();
+    std::fs::remove_dir_all(sandbox.repo()).unwrap();
+    restore(&sandbox, &file, &sandbox.repo(), &[]).ok().says("refuse everything up to it as a rollback");
+    sandbox.tuf_repo(&["publish"]).ok();
+    refresh().code(4);
+    std::fs::remove_dir_all(sandbox.repo()).unwrap();
+    restore(&sandbox, &file, &sandbox.repo(), &["--min-version", "1"]).code(1).says("is not higher");
+    assert!(!sandbox.repo().exists());
+    restore(&sandbox, &file, &sandbox.repo(), &["--min-version", "5"]).ok();
+    sandbox.tuf_repo(&["publish"]).ok().says("snapshot 5, timestamp 5");
+    refresh().ok();
+    // Once is enough.
+    sandbox.tuf_repo(&["publish"]).ok().says("nothing to publish");
+    publish(&sandbox, &sandbox.repo(), "two.txt", "two");
+    refresh().ok();
+}
+
+#[test]
+fn a_backup_that_is_not_whole_or_of_another_repository_restores_nothing() {
+    let (sandbox, file) = backed_up(&["--keys", "--unencrypted-keys", "--targets"]);
+    let whole = std::fs::read(&file).unwrap();
+    let (damaged, new) = (sandbox.path("damaged.tar"), sandbox.path("new"));
+    let refused = |bytes: &[u8], what: &str| {
+        write(&damaged, bytes);
+        let run = restore(&sandbox, &damaged, &new, &[]).code(4);
+        assert!(run.stderr.contains("is damaged"), "{what}: {run:?}");
+        assert!(!new.exists(), "{what}");
+    };
+    let length = whole.len();
+    for cut in [0, 1, 511, 512, 1_000, length / 3, length / 2, length - 3_000] {
+        refused(&whole[..cut], &format!("cut at {cut}"));
+    }
+    // Every part of it: settings, keys, metadata, targets, the manifest; and the tar file's own headers.
+    let text = String::from_utf8_lossy(&whole);
+    for part in [
+        "threshold = 1",
+        "BEGIN PRIVATE KEY",
+        "\"_type\":\"snapshot\"",
+        "\none",
+        "\"first_root\"",
+        "keys/root.pem",
+    ] {
+        let Some(at) = text.find(part) else { continue };
+        let mut bytes = whole.clone();
+        bytes[at + part.len() / 2] ^= 1;
+        refused(&bytes, part);
+    }
+    // Files of another backup in between.
+    let other = backed_up(&["--keys", "--unencrypted-keys"]);
+    let foreign = std::fs::read(&other.1).unwrap();
+    refused(&[&foreign[..5_120], &whole[5_120..]].concat(), "another's beginning");
+
+    // Where another repository is published.
+    let taken = sandbox.path("taken");
+    for (name, bytes) in bytes(&other.0, &other.0.public("")) {
+        write(&taken.join("public").join(name), bytes);
+    }
+    let before = sandbox.tree(&taken);
+    restore(&sandbox, &file, &taken, &[]).code(4).says("holds another repository");
+    assert_eq!(sandbox.tree(&taken), before);
+}
+
+#[test]
+fn the_commands_of_the_page_on_backups_work() {
+    let sandbox = Sandbox::new();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join("backup.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 5);
+    let script = sandbox.path("page.sh");
+    write(&script, blocks.concat());
+    let programs = Path::new(TUF_REPO).parent().unwrap().display().to_string();
+    let path = format!("{programs}:{}", tuf_client::env::var("PATH").unwrap());
+    let mut shell = sandbox.command("sh");
+    shell.arg("-eux").arg(&script).env("PATH", path).current_dir(sandbox.path(""));
+    Run::of(&mut shell)
+        .ok()
+        .says("timestamp 20")
+        .says("rebuilt from root 1")
+        .says("is a repository with root 1");
+}

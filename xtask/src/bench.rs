@@ -1,4 +1,4 @@
-//! `cargo xtask bench client`: our client beside others, in release; see `specs/performance.md`.
+//! `cargo xtask bench client|repo`: our client and our repository beside others, in release; see `specs/performance.md`.
 
 use std::process::Command;
 
@@ -7,23 +7,39 @@ use super::tools::{self, cargo, python_with_tuf, say};
 
 const PEERS: &str = "interop/bench-peers/Cargo.toml";
 
-/// Builds the other clients and what serves, then runs the bench with these arguments.
+/// Runs a bench with these arguments.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failed> {
-    let Some((what, arguments)) = arguments.split_first().filter(|(what, _)| *what == "client") else {
-        return Err(Failed(
+    match arguments.split_first().map(|(what, arguments)| (what.as_str(), arguments)) {
+        Some(("client", arguments)) => client(arguments),
+        Some(("repo", arguments)) => repository(arguments),
+        _ => Err(Failed(
             "usage: cargo xtask bench client [--set a|b|c|d|files|all] [--peers NAME,NAME] [--runs N]
     [--instructions] [--realtime]
-Sets: a, b, c of hash bins, files of downloads; d, which is like c with 5 M targets, only by name.
-Peers: python-tuf, sigstore-tuf, tough; all of them by default. --realtime takes root."
+       cargo xtask bench repo [--set b,c,e,add] [--runs N] [--realtime]
+Sets of client: a, b, c of hash bins, files of downloads; d, which is like c with 5 M targets, only by name.
+Peers: python-tuf, sigstore-tuf, tough; all of them by default.
+Sets of repo: b, c, e of hash bins, add of many files; all of them by default, on tmpfs, which takes 2 GB of memory.
+--realtime takes root."
                 .to_owned(),
-        ));
-    };
-    // The bench says which of them are not there.
-    let left_out = |result: Result<(), Failed>| {
-        if let Err(Failed(why)) = result {
-            say(&why);
-        }
-    };
+        )),
+    }
+}
+
+/// The bench says what is not there.
+fn left_out(result: Result<(), Failed>) {
+    if let Err(Failed(why)) = result {
+        say(&why);
+    }
+}
+
+fn repository(arguments: &[String]) -> Result<(), Failed> {
+    left_out(python_with_tuf().map(drop));
+    let bench = ["bench", "--locked", "--package", "tuf-repo-tool", "--bench", "repo", "--"];
+    tools::run(cargo(&bench).args(arguments))
+}
+
+/// Builds the other clients and what serves first.
+fn client(arguments: &[String]) -> Result<(), Failed> {
     left_out(python_with_tuf().map(drop));
     for peer in ["bench-peer-sigstore-tuf", "bench-peer-tough"] {
         left_out(tools::run(&mut cargo(&[
@@ -44,6 +60,6 @@ Peers: python-tuf, sigstore-tuf, tough; all of them by default. --realtime takes
         let example = ["--package", "tuf-repo-tool", "--example", "serve_directory"];
         tools::run(cargo(&["build", "--release", "--locked"]).args(example))?;
     }
-    let bench = ["bench", "--locked", "--package", "tuf-client", "--bench", what, "--"];
+    let bench = ["bench", "--locked", "--package", "tuf-client", "--bench", "client", "--"];
     tools::run(cargo(&bench).args(arguments))
 }

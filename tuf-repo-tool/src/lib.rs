@@ -8,7 +8,6 @@
 
 pub mod adopt;
 pub mod backup;
-mod clock_check;
 mod config;
 pub mod detached;
 pub mod doctor;

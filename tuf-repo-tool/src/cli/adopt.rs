@@ -7,10 +7,12 @@ use comfy_table::presets::NOTHING;
 use tuf_client::clock;
 use tuf_repo_tool::adopt::{self, AdoptedRole, Given, ImportOptions, RebuildOptions, Source};
 use tuf_repo_tool::keys::{KeyUri, Passphrases};
+use tuf_repo_tool::log::{self, Did, Entry};
 use tuf_repo_tool::state::StateUrl;
 use url::Url;
 
 use super::init::state_url;
+use super::log::Reason;
 use super::{Failure, Output};
 
 /// What published metadata does not say.
@@ -56,6 +58,8 @@ pub(crate) struct RebuildArgs {
     dry_run: bool,
     #[command(flatten)]
     given: GivenArgs,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 pub(crate) async fn rebuild(args: &RebuildArgs, repo: &Path, output: &Output) -> Result<(), Failure> {
@@ -70,6 +74,10 @@ pub(crate) async fn rebuild(args: &RebuildArgs, repo: &Path, output: &Output) ->
     options.dry_run = args.dry_run;
     options.given = args.given.given();
     let rebuilt = adopt::rebuild(repo, &options, clock::now(), &mut Passphrases::from_environment()).await?;
+    if !args.dry_run {
+        let entry = Entry::new(Did::Rebuild).with("timestamp", rebuilt.timestamp).with("root", rebuilt.root);
+        log::append_at(repo, clock::now(), &entry.because(args.reason.text()))?;
+    }
     let mut text = format!(
         "{} from root {} and timestamp {}, which list {} targets\n",
         if args.dry_run { "would be rebuilt" } else { "rebuilt" },
@@ -113,6 +121,8 @@ pub(crate) struct ImportArgs {
     metadata_only: bool,
     #[command(flatten)]
     given: GivenArgs,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 pub(crate) async fn import(args: &ImportArgs, output: &Output) -> Result<(), Failure> {
@@ -123,6 +133,11 @@ pub(crate) async fn import(args: &ImportArgs, output: &Output) -> Result<(), Fai
     options.metadata_only = args.metadata_only;
     let mut passphrases = Passphrases::from_environment();
     let imported = adopt::import(&source, &args.directory, &options, clock::now(), &mut passphrases).await?;
+    let entry = Entry::new(Did::Import)
+        .with("timestamp", imported.timestamp)
+        .with("root", imported.root)
+        .with("first_root", imported.first_root.as_str());
+    log::append_at(&args.directory, clock::now(), &entry.because(args.reason.text()))?;
     let directory = args.directory.display();
     let text = format!(
         "{directory} is a repository with root {} and timestamp {}: {} targets, {} files fetched ({})\n{}first root: sha256 {}\n\

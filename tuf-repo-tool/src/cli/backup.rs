@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use tuf_client::clock;
 use tuf_repo_tool::Repository;
 use tuf_repo_tool::backup::{self as library, BackupOptions, RestoreOptions, WhichKeys};
+use tuf_repo_tool::log::{self, Did, Entry};
 use url::Url;
 
+use super::log::Reason;
 use super::output::size;
 use super::{Failure, Output};
 
@@ -23,9 +25,8 @@ pub(crate) struct BackupArgs {
     /// Put the files of targets into it
     #[arg(long)]
     targets: bool,
-    /// Why, for whoever finds it
-    #[arg(long, short = 'm', value_name = "WHY")]
-    why: Option<String>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -47,8 +48,10 @@ pub(crate) async fn backup(
     };
     options.plain_keys = args.unencrypted_keys;
     options.targets = args.targets;
-    options.why.clone_from(&args.why);
+    options.why = args.reason.text().map(str::to_owned);
     let done = library::backup(repository, &args.file, &options).await?;
+    let entry = Entry::new(Did::Backup).with("timestamp", done.timestamp).with("keys", done.keys.clone());
+    log::append(repository, &entry.because(args.reason.text()))?;
     let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
     let text = format!(
         "{}: timestamp {}, {} files ({}), {} staged changes, {} pending events\nprivate keys in it: {}\nthey suffice to sign: {}\n\
@@ -82,6 +85,8 @@ pub(crate) struct RestoreArgs {
     /// Where clients get what is published, instead of where the backup says: what is newer there is taken
     #[arg(long, value_name = "URL")]
     public_url: Option<Url>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 pub(crate) async fn restore(args: &RestoreArgs, output: &Output) -> Result<(), Failure> {
@@ -90,6 +95,8 @@ pub(crate) async fn restore(args: &RestoreArgs, output: &Output) -> Result<(), F
     options.storage.clone_from(&args.storage);
     options.public_url.clone_from(&args.public_url);
     let done = library::restore(&args.file, &args.directory, &options, clock::now()).await?;
+    let entry = Entry::new(Did::Restore).with("backup", done.backup).with("timestamp", done.timestamp);
+    log::append_at(&args.directory, clock::now(), &entry.because(args.reason.text()))?;
     let directory = args.directory.display();
     let from = match done.published_from.as_str() {
         "backup" => "published metadata is that of the backup".to_owned(),

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use tuf_repo_tool::gc::{Amount, Options, Report, SHORTEST_GRACE, gc};
+use tuf_repo_tool::log::{self, Did, Entry};
 use tuf_repo_tool::{Period, Repository, publish};
 
+use super::log::Reason;
 use super::output::size;
 use super::{Failure, Output};
 
@@ -22,9 +24,8 @@ pub(crate) struct Args {
     /// Remove what nothing needs; else it is only counted
     #[arg(long)]
     delete: bool,
-    /// Why, for the log
-    #[arg(short, long, value_name = "WHY")]
-    message: Option<String>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 pub(crate) async fn run(args: &Args, repo: &Path, output: &Output) -> Result<(), Failure> {
@@ -48,8 +49,10 @@ pub(crate) async fn run(args: &Args, repo: &Path, output: &Output) -> Result<(),
         ));
     }
     let report = gc(&repository, &lock, &state, &options).await?;
-    if report.deleted {
-        tracing::info!(reason = args.message.as_deref().unwrap_or_default(), "removed what nothing needs");
+    if report.deleted && report.garbage.total().files > 0 {
+        let Amount { files, bytes, .. } = report.garbage.total();
+        let entry = Entry::new(Did::Gc).because(args.reason.text()).with("files", files).with("bytes", bytes);
+        log::append(&repository, &entry)?;
     }
     output.result(&report, &text(&report, args));
     Ok(())

@@ -114,7 +114,7 @@ pub(crate) fn run(command: Command, repo: &Path, output: &Output) -> Result<(), 
 /// One line in the log of the repository that got the key, if it is one.
 fn note(did: Did, name: &str, key: &Key, repo: Option<&Path>, reason: &Reason) -> Result<(), Failure> {
     let Some(repo) = repo.filter(|repo| Config::path(repo).exists()) else { return Ok(()) };
-    let entry = Entry::new(did).because(reason.text()).with("key", name).with("keyid", key.id().as_str());
+    let entry = Entry::of_key(did, name, key).because(reason.text());
     log::append_at(repo, clock::now(), &entry)?;
     Ok(())
 }

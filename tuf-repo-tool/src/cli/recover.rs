@@ -10,6 +10,7 @@ use tuf_repo_tool::recover::{
 };
 use tuf_repo_tool::{Error, Repository};
 
+use super::log::Reason;
 use super::publish::{document as outcome_document, report, text as outcome_text};
 use super::{Failure, Output};
 
@@ -42,9 +43,8 @@ pub(crate) struct Args {
     /// Only if what is published is what this plan was made for
     #[arg(long, value_name = "ID", requires = "apply")]
     plan: Option<String>,
-    /// Why, for those who sign
-    #[arg(long, short = 'm', value_name = "REASON")]
-    reason: Option<String>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 fn new_key(text: &str) -> Result<(String, KeyUri), String> {
@@ -58,8 +58,8 @@ impl Args {
         let roles: Vec<&str> = self.compromised.iter().map(|named| named.role.as_str()).collect();
         let reason = self
             .reason
-            .clone()
-            .unwrap_or_else(|| format!("Recovery from a compromise of {}", roles.join(", ")));
+            .text()
+            .map_or_else(|| format!("Recovery from a compromise of {}", roles.join(", ")), str::to_owned);
         let mut request = Request::new(self.compromised.clone(), known_good, reason);
         request.keep.clone_from(&self.keep);
         request.new_keys.clone_from(&self.new_key);

@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use tuf_repo_tool::keys::{KeyUri, Passphrases};
+use tuf_repo_tool::log::{self, Did, Entry};
 use tuf_repo_tool::publish::Options;
 use tuf_repo_tool::rotate::{Overlap, Rotate, Rotated, end_overlaps, rotate};
 use tuf_repo_tool::{Period, PeriodError, Repository};
 
+use super::log::Reason;
 use super::publish::{document as outcome_document, text as outcome_text};
 use super::{Failure, Output};
 
@@ -36,9 +38,8 @@ pub(crate) struct Args {
     /// End all overlaps now
     #[arg(long, conflicts_with_all = ["keys", "to", "offline_keys", "overlap", "discarded"])]
     end: bool,
-    /// Why, for those who sign
-    #[arg(long, short = 'm', value_name = "WHY")]
-    reason: Option<String>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 pub(crate) async fn run(args: Args, mut repository: Repository, output: &Output) -> Result<(), Failure> {
@@ -46,6 +47,11 @@ pub(crate) async fn run(args: Args, mut repository: Repository, output: &Output)
     repository.reload()?;
     if args.end {
         let (over, _) = end_overlaps(&repository, &lock, true)?;
+        if !over.is_empty() {
+            let keys: Vec<String> = over.iter().map(|over| over.key.to_string()).collect();
+            let entry = Entry::new(Did::Settings).because(args.reason.text()).with("no_longer_sign", keys);
+            log::append(&repository, &entry)?;
+        }
         let lines: Vec<String> =
             over.iter().map(|over| format!("{} signs {} no longer", over.key, over.role)).collect();
         let text = if lines.is_empty() {
@@ -62,7 +68,7 @@ pub(crate) async fn run(args: Args, mut repository: Repository, output: &Output)
     request.overlap = args.overlap;
     request.discarded = args.discarded;
     request.encrypted = !args.no_passphrase;
-    request.reason = args.reason;
+    request.reason = args.reason.text().map(str::to_owned);
     let options = Options::default().guarded(&repository).await?;
     let mut passphrases = Passphrases::from_environment();
     let rotated = rotate(&mut repository, &lock, &mut passphrases, &request, &options).await?;

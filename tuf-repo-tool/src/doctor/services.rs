@@ -11,15 +11,13 @@ use tuf_client::transport::{HttpOptions, HttpTransport, redact};
 use tuf_client::{Url, env};
 
 use super::Check;
-use crate::clock_check::ahead_of;
 use crate::error::Error;
+use crate::publish::clock::{self, TOLERANCE};
 use crate::repository::{Published, Repository};
 use crate::state::State;
 use crate::storage::Swap;
 use crate::verify::served;
 
-/// Clocks may differ by so much.
-const TOLERATED: TimeDelta = TimeDelta::minutes(5);
 /// How long a server may take to say what time it is.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -87,12 +85,12 @@ pub(super) async fn state(repository: &Repository, reachable: bool, checks: &mut
 /// This machine's clock, against what was signed and against servers that say what time it is.
 pub(super) async fn clock(repository: &Repository, published: Option<&Published>, checks: &mut Vec<Check>) {
     let mut told = Vec::new();
-    if let Some((_, behind)) = published.and_then(|published| ahead_of(repository, published))
-        && behind > TOLERATED
+    if let Some((_, behind)) = published.and_then(|published| clock::behind(repository, published))
+        && behind > TOLERANCE
     {
-        let message = format!("this machine's clock is {} behind the published timestamp", span(behind));
+        let message = format!("this machine's clock is {} behind what was signed", span(behind));
         checks.push(Check::error("clock", message).unsafe_if(true).hint(SET_CLOCK));
-        told.push("the published timestamp".to_owned());
+        told.push("what was signed".to_owned());
     }
     let mut servers = Vec::new();
     if let Some(url) = &repository.config.public_url {
@@ -108,7 +106,7 @@ pub(super) async fn clock(repository: &Repository, published: Option<&Published>
         // A server that is down, or says no time, was or will be found as such.
         let Some(time) = date(&url, authorities).await else { continue };
         let off = repository.now() - time;
-        if off.abs() > TOLERATED {
+        if off.abs() > TOLERANCE {
             let direction = if off < TimeDelta::zero() { "behind" } else { "ahead of" };
             let message = format!("this machine's clock is {} {direction} that of {name}", span(off.abs()));
             checks.push(Check::error("clock", message).unsafe_if(true).hint(SET_CLOCK));

@@ -18,7 +18,6 @@ use crate::config::{Period, RoleKind, section};
 use crate::edit::{Edit, Keyring, NamedBins, Tree};
 use crate::error::Error;
 use crate::keys::{self, KeyUri};
-use crate::log::{self, Did, Entry};
 use crate::repository::{Published, Repository};
 
 /// How long a role is valid of which `tuf-repo.toml` says nothing.
@@ -120,11 +119,7 @@ pub fn open(repository: &Repository, opening: &Opening) -> Result<Bundle, Error>
     events.check_free(&drafting.proposals)?;
     let document = drafting.document(opening)?;
     let bundle = Bundle::verify(document).map_err(EventError::Draft)?;
-    events.save(&bundle)?;
-    log::append(
-        repository,
-        &Entry::new(Did::EventOpen).because(Some(bundle.reason())).with("event", bundle.id()),
-    )?;
+    events.begin(&bundle)?;
     Ok(bundle)
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn open_recovery(repository: &Repository, drafts: RecoveryDrafts) -> 
         order: Order::RootFirst,
     };
     let bundle = Bundle::verify(document).map_err(EventError::Draft)?;
-    events.save(&bundle)?;
+    events.begin(&bundle)?;
     Ok(bundle)
 }
 

@@ -112,6 +112,13 @@ impl<'a> Events<'a> {
         Ok(path)
     }
 
+    /// Keeps an event that is opened.
+    pub(super) fn begin(&self, bundle: &Bundle) -> Result<(), Error> {
+        self.save(bundle)?;
+        let entry = Entry::new(Did::EventOpen).because(Some(bundle.reason())).with("event", bundle.id());
+        log::append(self.repository, &entry).map(drop)
+    }
+
     pub(super) fn save(&self, bundle: &Bundle) -> Result<(), Error> {
         write(&self.path(bundle.id()), bundle)
     }

@@ -23,6 +23,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tuf_client::durable::{Access, Appended};
+use tuf_core::Key;
 
 use crate::error::Error;
 use crate::repository::Repository;
@@ -72,8 +73,6 @@ pub enum Did {
     Recover,
     /// Roles were signed again for their age.
     Renew,
-    /// The number of hash bins was changed.
-    Resize,
     /// A copy was put back.
     Restore,
     /// A key was replaced.
@@ -101,7 +100,6 @@ impl Did {
             Self::Rebuild => "rebuild",
             Self::Recover => "recover",
             Self::Renew => "renew",
-            Self::Resize => "resize",
             Self::Restore => "restore",
             Self::Rotate => "rotate",
             Self::Settings => "settings",
@@ -134,6 +132,11 @@ impl Entry {
             before: None,
             after: None,
         }
+    }
+
+    /// A key that was generated or taken in.
+    pub fn of_key(did: Did, name: &str, key: &Key) -> Self {
+        Self::new(did).with("key", name).with("keyid", key.id().as_str())
     }
 
     /// Why, in the words of who did it.

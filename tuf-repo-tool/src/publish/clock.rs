@@ -14,7 +14,7 @@ use crate::log;
 use crate::repository::{Published, Repository};
 
 /// Clocks of machines that are kept in step by NTP differ by far less.
-const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// When something was signed, and how that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,7 @@ pub(super) fn check(
     options: &Options,
 ) -> Result<(), Error> {
     let now = repository.now();
-    let own = log::last_publish(repository);
-    let own = own.and_then(|line| Some((line.after?.sha256, line.at)));
-    if let Some(known) = known(repository, published, own.as_ref())?
+    if let Some(known) = known(repository, published, own(repository).as_ref())?
         && now < known.at - TOLERANCE
     {
         if !options.clock_is_right {
@@ -51,6 +49,18 @@ pub(super) fn check(
         );
     }
     Ok(())
+}
+
+/// When something was signed of which that is certain, and how far this machine's clock is behind that.
+pub(crate) fn behind(repository: &Repository, published: &Published) -> Option<(DateTime<Utc>, TimeDelta)> {
+    let known = known(repository, Some(published), own(repository).as_ref()).ok()??;
+    Some((known.at, known.at - repository.now()))
+}
+
+/// The sha256 of the timestamp that this machine published last, and when.
+fn own(repository: &Repository) -> Option<(String, DateTime<Utc>)> {
+    let line = log::last_publish(repository)?;
+    Some((line.after?.sha256, line.at))
 }
 
 /// The latest time of which it is certain that something was signed then.

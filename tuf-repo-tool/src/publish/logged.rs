@@ -10,6 +10,7 @@ use super::commit::{Commit, timestamp, version};
 use super::journal::Journal;
 use super::{Changes, Options};
 use crate::config::section;
+use crate::edit::Edit;
 use crate::error::Error;
 use crate::log::{self, Did, Entry, Point};
 use crate::repository::Repository;
@@ -53,6 +54,10 @@ impl Prepared {
         let mut entry = Entry::new(did).because(options.why.as_deref());
         for (name, value) in &options.about {
             entry = entry.with(name, value.clone());
+        }
+        if !changes.edits().is_empty() {
+            let edits: Vec<String> = changes.edits().iter().map(Edit::describe).collect();
+            entry = entry.with("edits", edits);
         }
         let summary = &commit.summary;
         for (name, count) in [("removed", summary.removed), ("set", summary.set)] {

@@ -12,7 +12,7 @@
 
 mod changes;
 pub(crate) mod check;
-mod clock;
+pub(crate) mod clock;
 mod commit;
 mod elsewhere;
 mod expiry;

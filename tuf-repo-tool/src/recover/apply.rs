@@ -81,6 +81,8 @@ pub async fn apply(
                     (format!("{planned}, another state"), format!("timestamp {timestamp}"));
                 return Err(RecoverError::Moved { planned, found, plan: id }.into());
             }
+            // Whatever of the known good state is missing or was never signed is found before anything is made.
+            plan::plan(repository, &request, |_| Ok(()))?;
             let (keys, missing) = keys::choose(&survey)?;
             if !missing.is_empty() {
                 return Err(RecoverError::NoNewKey(missing).into());

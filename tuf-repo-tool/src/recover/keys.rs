@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::event::{KeyChanges, NamedKey};
 use crate::keys::{self, Algorithm, KeyUri, Passphrases, file};
+use crate::log::{self, Did, Entry};
 use crate::repository::Repository;
 
 /// Chooses a successor for every key that is replaced: the one that is named, else a file beside the old one. Makes none yet. Also
@@ -117,7 +118,9 @@ pub(super) fn make(survey: &Survey<'_>, keys: &[NewKey], passphrases: &mut Passp
         let old = new.old_uri.as_ref().and_then(|uri| uri.path(directory));
         let encrypted = old.is_none_or(|old| file::is_encrypted(&old).unwrap_or(true));
         let passphrase = if encrypted { Some(passphrases.choose(&new.uri.name())?) } else { None };
-        file::generate(&path, algorithm, passphrase.as_ref())?;
+        let key = file::generate(&path, algorithm, passphrase.as_ref())?;
+        let entry = Entry::of_key(Did::KeyGenerate, &new.uri.name(), &key);
+        log::append(survey.evidence.repository, &entry.because(Some(&survey.request.reason)))?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::config::RoleKind;
 use crate::error::Error;
 use crate::event::{Bundle, DEFAULT_PERIOD, root_is_published};
 use crate::keys::Passphrases;
+use crate::log::Did;
 use crate::publish::{Changes, Listed, Options, Recovered, Summary, expires_at, publish_recovered};
 use crate::repository::{Lock, Repository};
 use crate::signing::Signers;
@@ -65,7 +66,9 @@ pub(super) async fn publish(
         let Writing { files, summary, changes, .. } = writing;
         Ok(Recovered { files, root: next, timestamp, summary, changes })
     };
-    publish_recovered(repository, lock, options, &asked, expected, text.as_bytes(), make).await
+    let mut options = options.of_event(bundle.id(), bundle.reason());
+    options.did = Some(Did::Recover);
+    publish_recovered(repository, lock, &options, &asked, expected, text.as_bytes(), make).await
 }
 
 struct Writing<'a, 'p> {

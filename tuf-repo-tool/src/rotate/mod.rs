@@ -25,6 +25,7 @@ use crate::event::{
 };
 use crate::init::absolute;
 use crate::keys::{KeyUri, Passphrases};
+use crate::log::Did;
 use crate::publish::{Check, Options, Outcome};
 use crate::repository::{Lock, Published, Repository};
 use state::Rotations;
@@ -212,6 +213,7 @@ async fn apply(
 ) -> Result<(), Error> {
     let mut options = options.clone();
     options.check = Check::All;
+    options.did = Some(Did::Rotate);
     match finish(repository, lock, passphrases, id, &options).await {
         Ok(finished) => rotated.finished = Some(finished),
         Err(Error::Event(EventError::Grace { until, .. })) => rotated.waits = Some(until),

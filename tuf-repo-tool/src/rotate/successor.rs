@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::init::copy_public;
 use crate::keys::usage::PublishedRoots;
 use crate::keys::{self, Algorithm, KeyError, KeyUri, Passphrases, file};
+use crate::log::{self, Did, Entry};
 use crate::repository::Repository;
 
 /// The new key of a rotation: decided and noted before it is made, so that it is made once.
@@ -67,7 +68,9 @@ pub(super) fn successor(
         }
         if let Some(path) = make {
             if !path.exists() {
-                file::generate(&path, like(&old.key), passphrase.as_ref())?;
+                let key = file::generate(&path, like(&old.key), passphrase.as_ref())?;
+                let entry = Entry::of_key(Did::KeyGenerate, &uri.name(), &key);
+                log::append(repository, &entry.because(request.reason.as_deref()))?;
             } else if !file::public_path(&path).exists() {
                 file::complete(&path, passphrases)?;
             }

@@ -1,24 +1,20 @@
 //! What is asked besides what the audit asks.
 
-use chrono::TimeDelta;
 use tuf_client::text::{span, utc};
 use tuf_core::trust::Trusted;
 use tuf_core::{Delegated, Scope, Targets};
 
 use super::finding::Finding;
-use crate::clock_check::ahead_of;
 use crate::edit::{Edit, EditDelegation, EditScope, warnings};
+use crate::publish::clock;
 use crate::repository::{Published, Repository};
-
-/// Clocks of machines differ by so much.
-const TOLERATED: TimeDelta = TimeDelta::minutes(5);
 
 /// This machine's clock is behind the one by which the timestamp was signed.
 pub(super) fn clock(repository: &Repository, published: &Published) -> Option<Finding> {
-    let (signed, behind) = ahead_of(repository, published)?;
-    (behind > TOLERATED).then(|| {
+    let (signed, behind) = clock::behind(repository, published)?;
+    (behind > clock::TOLERANCE).then(|| {
         let timestamp = published.set().timestamp();
-        let message = format!("this machine's clock is {} behind the published timestamp", span(behind));
+        let message = format!("this machine's clock is {} behind what was signed", span(behind));
         Finding::error("clock", message)
             .compare(format!("after {}", utc(&signed)), utc(&repository.now()))
             .about("timestamp", Some(timestamp.header.version))

@@ -8,13 +8,13 @@ use crate::measured::{cost, measuring};
 use crate::options::Options;
 use crate::table::{Budgets, mebibytes, print};
 
-/// tuftool 0.12 `create` of 15,000 files: a figure of another day.
+/// tuftool 0.12 `create` of 15,000 files, in seconds: a figure of another day, for where there is no tuftool.
 const TUFTOOL: f64 = 43.8;
 
 pub(crate) fn run(options: &Options, budgets: &mut Budgets) {
     print("\n## Files of 100 bytes added, on tmpfs; CPU in seconds\n");
     print(
-        "| Files | add | publish | together | peak MiB | tuftool create |\n|---:|---:|---:|---:|---:|---:|",
+        "| Files | add | publish | together | wall | peak MiB | tuftool create |\n|---:|---:|---:|---:|---:|---:|---:|",
     );
     let mut each = Vec::new();
     for count in [5_000_u32, 15_000] {
@@ -40,19 +40,23 @@ pub(crate) fn run(options: &Options, budgets: &mut Budgets) {
         let together = add.cpu + publish.cpu;
         let tuftool = tuftool(options, memory.path(), &files);
         print(&format!(
-            "| {count} | {:.2} | {:.2} | {:.2} | {:.0} | {} |",
+            "| {count} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {} |",
             add.cpu.as_secs_f64(),
             publish.cpu.as_secs_f64(),
             together.as_secs_f64(),
+            (add.wall + publish.wall).as_secs_f64(),
             mebibytes(add.peak.max(publish.peak)),
             tuftool.map_or_else(String::new, |time| format!("{:.2}", time.as_secs_f64())),
         ));
-        each.push((together.as_secs_f64(), add.cpu.as_secs_f64()));
+        each.push((together.as_secs_f64(), tuftool));
     }
-    if let [(small, _), (large, add)] = *each {
+    if let [(small, _), (large, tuftool)] = *each {
         budgets.at_most("add and publish, 15,000 files", "x 5,000 files", 3.6, large / small);
-        budgets.at_least("add of 15,000 files", "x faster than 43.8 s", 100.0, TUFTOOL / add);
-        budgets.at_least("add and publish, 15,000 files", "x faster than 43.8 s", 100.0, TUFTOOL / large);
+        let (theirs, unit) = match tuftool {
+            Some(time) => (time.as_secs_f64(), "x faster than tuftool"),
+            None => (TUFTOOL, "x faster than tuftool's 43.8 s"),
+        };
+        budgets.at_least("add and publish, 15,000 files", unit, 100.0, theirs / large);
     }
 }
 

@@ -104,26 +104,25 @@ fn signing(set: &Set, options: &Options, memory: &Path, budgets: &mut Budgets) {
     print("\n### All hash bins from scratch, on tmpfs; seconds of wall time\n");
     print("| | route | sign | journal | write | together |\n|---|---:|---:|---:|---:|---:|");
     let seconds = |measured: &Measured, name: &str| measured.wall(name) / 1e3;
-    let mut together = Vec::new();
+    let (mut together, mut alike) = (Vec::new(), Vec::new());
     for (name, run) in [("tuf-repo, one core", &alone), ("tuf-repo, two cores", &both)] {
         let route = seconds(run, "route");
         let parts = [route, seconds(run, "sign") - route, seconds(run, "journal"), seconds(run, "write")];
-        let all: f64 = parts.iter().sum();
+        let all = parts.iter().sum::<f64>();
+        together.push(all);
+        // python-tuf's script gets its targets by bin, and it keeps no journal.
+        alike.push(parts[1] + parts[3]);
         let [route, sign, journal, write] = parts.map(|part| format!("{part:.2}"));
         print(&format!("| {name} | {route} | {sign} | {journal} | {write} | {all:.2} |"));
-        together.push(all);
     }
     if let Some(peer) = &peer {
         let [build, sign, serialise, write] =
             ["build", "sign", "serialise", "write"].map(|name| seconds(peer, name));
         let (signing, all) = (build + sign + serialise, build + sign + serialise + write);
         print(&format!("| python-tuf | | {signing:.2} | | {write:.2} | {all:.2} |"));
-        budgets.at_least(
-            &format!("{}, all bins", set.name),
-            "x faster than python-tuf",
-            9.6 / 3.5,
-            all / together[0],
-        );
+        // What 3.5 s were where it took 9.6.
+        let work = format!("{}, all bins, sign and write, one core", set.name);
+        budgets.at_least(&work, "x faster than python-tuf", 9.6 / 3.5, all / alike[0]);
     }
     print(&format!("| floor | | | | | {:.2} |", seconds(&floor, "floor")));
     print(&format!(
@@ -133,7 +132,8 @@ fn signing(set: &Set, options: &Options, memory: &Path, budgets: &mut Budgets) {
         mebibytes(cost.peak)
     ));
     if set.name == "c" {
-        budgets.at_most("c, all bins, one core", "s", 3.5, together[0]);
+        budgets.at_most("c, all bins, sign and write, one core", "s", 3.5, alike[0]);
+        budgets.at_most("c, all bins, all of it, one core", "s", 3.5, together[0]);
         budgets.at_most("c, all bins, two cores", "x one core", 0.75, together[1] / together[0]);
     }
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::hostile::Server;
+use crate::support::page::Page;
 use crate::support::{Run, Sandbox, TUF_REPO, write};
 
 /// Stages a file of this name and content, and publishes it.
@@ -192,18 +193,7 @@ fn a_backup_that_is_not_whole_or_of_another_repository_restores_nothing() {
 #[test]
 fn the_commands_of_the_page_on_backups_work() {
     let sandbox = Sandbox::new();
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join("backup.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let blocks: Vec<&str> =
-        page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(blocks.len(), 5);
-    let script = sandbox.path("page.sh");
-    write(&script, blocks.concat());
-    let programs = Path::new(TUF_REPO).parent().unwrap().display().to_string();
-    let path = format!("{programs}:{}", tuf_client::env::var("PATH").unwrap());
-    let mut shell = sandbox.command("sh");
-    shell.arg("-eux").arg(&script).env("PATH", path).current_dir(sandbox.path(""));
-    Run::of(&mut shell)
+    Run::of(&mut Page::read("backup.md", 5).shell(&sandbox))
         .ok()
         .says("timestamp 20")
         .says("rebuilt from root 1")

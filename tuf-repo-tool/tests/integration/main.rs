@@ -15,6 +15,7 @@ mod log;
 mod machines;
 mod manifest;
 mod mirror;
+mod operating;
 mod plan;
 mod publish_crash;
 mod publish_races;

@@ -1,11 +1,10 @@
 //! What `docs/recovery.md` says to type works, after a theft.
 
-use std::path::Path;
-
 use super::thief::FAR;
 use super::{Incident, upload};
 use crate::publish_crash::copy;
-use crate::support::{Run, TUF_REPO};
+use crate::support::Run;
+use crate::support::page::{Page, with_programs};
 
 #[test]
 fn the_commands_of_the_page_on_recovery_work() {
@@ -19,11 +18,8 @@ fn the_commands_of_the_page_on_recovery_work() {
     incident.client("deceived", &["refresh"]).ok();
     std::fs::create_dir(sandbox.path("stick")).unwrap();
 
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join("recovery.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let tools = Path::new(TUF_REPO).parent().unwrap().display();
-    let search = format!("{tools}:{}", tuf_client::env::var("PATH").unwrap());
-    let (mut plan, mut phrase, mut blocks) = (String::new(), String::new(), 0);
+    let page = Page::read("recovery.md", 5).text;
+    let (mut plan, mut phrase) = (String::new(), String::new());
     for block in page.split("```sh\n# ").skip(1) {
         let (machine, rest) = block.split_once('\n').unwrap();
         let script = rest.split_once("```").unwrap().0;
@@ -35,7 +31,7 @@ fn the_commands_of_the_page_on_recovery_work() {
         let mut command = sandbox.command("bash");
         command.args(["-euo", "pipefail", "-c", script]).current_dir(directory);
         command
-            .env("PATH", &search)
+            .env("PATH", with_programs())
             .env("STICK", sandbox.path("stick"))
             .env("GOOD", incident.good.to_string());
         let run = Run::of(command.env("PLAN", &plan).env("PHRASE", &phrase)).ok();
@@ -45,9 +41,7 @@ fn the_commands_of_the_page_on_recovery_work() {
         };
         plan = after("plan ").filter(|_| run.stdout.starts_with("plan ")).unwrap_or(plan);
         phrase = after("check phrase: ").unwrap_or(phrase);
-        blocks += 1;
     }
-    assert_eq!(blocks, 5);
     let facts = std::fs::read_to_string(sandbox.path("bulletin.ndjson")).unwrap();
     assert_eq!(facts.lines().count(), 3, "{facts}");
     for store in ["slept", "deceived", "fresh"] {

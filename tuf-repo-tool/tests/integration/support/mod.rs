@@ -13,6 +13,7 @@ pub(crate) mod demo;
 mod dist;
 pub(crate) mod hostile;
 pub(crate) mod node;
+pub(crate) mod page;
 pub(crate) mod postgres;
 pub(crate) mod python;
 pub(crate) mod s3;

@@ -8,7 +8,7 @@ use crate::measured::{cost, measuring};
 use crate::options::Options;
 use crate::table::{Budgets, mebibytes, print};
 
-/// tuftool 0.12 `create` of 15,000 files, in seconds: a figure of another day, for where there is no tuftool.
+/// tuftool 0.12 `create` of 15,000 files, in seconds: the figure that the budget was set by.
 const TUFTOOL: f64 = 43.8;
 
 pub(crate) fn run(options: &Options, budgets: &mut Budgets) {
@@ -52,11 +52,11 @@ pub(crate) fn run(options: &Options, budgets: &mut Budgets) {
     }
     if let [(small, _), (large, tuftool)] = *each {
         budgets.at_most("add and publish, 15,000 files", "x 5,000 files", 3.6, large / small);
-        let (theirs, unit) = match tuftool {
-            Some(time) => (time.as_secs_f64(), "x faster than tuftool"),
-            None => (TUFTOOL, "x faster than tuftool's 43.8 s"),
-        };
-        budgets.at_least("add and publish, 15,000 files", unit, 100.0, theirs / large);
+        let work = "add and publish, 15,000 files";
+        budgets.at_least(work, "x faster than tuftool's 43.8 s of another day", 100.0, TUFTOOL / large);
+        if let Some(time) = tuftool {
+            budgets.at_least(work, "x faster than tuftool in this run", 100.0, time.as_secs_f64() / large);
+        }
     }
 }
 

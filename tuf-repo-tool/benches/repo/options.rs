@@ -70,7 +70,10 @@ impl Options {
             load.split(' ').next().unwrap_or("?")
         ));
         let priority = if self.prefix.is_empty() { "normal" } else { "real-time" };
-        print(&format!("- Priority: {priority}; medians of {} runs after others", self.runs));
+        print(&format!(
+            "- Priority: {priority}; one change: medians of {} runs after others; from scratch and add: one run each",
+            self.runs
+        ));
         let version = "from importlib.metadata import version as v; import platform as p
 print('python-tuf', v('tuf'), 'on Python', p.python_version())";
         match &self.python {

@@ -7,7 +7,6 @@ mod add;
 mod data;
 mod floor;
 #[path = "../../../tuf-client/benches/shared/measured.rs"]
-#[expect(dead_code, reason = "the wall time of a whole program, which other benches read")]
 mod measured;
 mod options;
 mod ours;

@@ -1,8 +1,10 @@
 //! Hash bins by name: those of the repository (`bin-16-3`) and those below a delegated role (`x-bin-16-3`).
 
+use std::ops::Deref;
+
 use chrono::{DateTime, Utc};
 use tuf_core::bins::HashBins;
-use tuf_core::trust::Trusted;
+use tuf_core::trust::Authentic;
 use tuf_core::{Delegated, Delegation, Delegations, RoleKeys, RoleName, TargetPath, Targets};
 
 use super::EditError;
@@ -133,11 +135,11 @@ impl NamedBins {
 }
 
 /// A bin as it will be, made of the published ones that share paths with it.
-pub(super) fn remade(
+pub(crate) fn remade<T: Deref<Target = Authentic<Targets>>>(
     role: &RoleName,
     bins: &NamedBins,
     made_of: &NamedBins,
-    read: impl Fn(&RoleName) -> Result<Trusted<Targets>, Error>,
+    read: impl Fn(&RoleName) -> Result<T, Error>,
 ) -> Result<Targets, Error> {
     let (mut targets, mut expires) = (Vec::new(), DateTime::<Utc>::MIN_UTC);
     for old in made_of.overlapping(role) {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tuf_core::{Key, RoleName};
 
 pub use apply::apply;
-pub(crate) use bins::NamedBins;
+pub(crate) use bins::{NamedBins, remade};
 pub use error::EditError;
 pub use files::{FileError, Found, case_collisions, find_files, place, target_of};
 pub(crate) use keyring::{Holder, Keyring, is_here};

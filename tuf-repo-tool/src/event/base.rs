@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tuf_core::trust::{Authentic, Authority, RootChain};
-use tuf_core::{Envelope, RoleName, Targets, TopLevel};
+use tuf_core::{Envelope, RoleName, Root, Targets, TopLevel};
 
 use super::bundle::limits;
 use super::document::PublishedFile;
@@ -16,6 +16,8 @@ const MAX_ROOTS: usize = 4_096;
 pub(super) struct Roots {
     pub(super) files: Vec<Arc<[u8]>>,
     pub(super) chain: RootChain,
+    /// The roots before the last.
+    earlier: Vec<Authentic<Root>>,
 }
 
 impl Roots {
@@ -27,10 +29,12 @@ impl Roots {
         let (first, later) = files.split_first().ok_or("it has no root")?;
         let failed = |error: tuf_core::Error| format!("its roots: {}", tuf_client::chain(&error));
         let mut chain = RootChain::pinned(first, limits()).map_err(failed)?;
+        let mut earlier = Vec::new();
         for root in later {
-            chain = chain.next(root).map_err(failed)?;
+            let next = chain.next(root).map_err(failed)?;
+            earlier.push(std::mem::replace(&mut chain, next).root().clone());
         }
-        Ok(Self { files, chain })
+        Ok(Self { files, chain, earlier })
     }
 }
 
@@ -41,8 +45,13 @@ pub(super) struct Base {
     pub(super) targets: Authentic<Targets>,
 }
 
-/// Published targets roles: each signed as the root, or one that comes before it, demands.
-pub(super) fn read_published(chain: &RootChain, files: Vec<PublishedFile>) -> Result<Vec<Base>, String> {
+/// Published targets roles: each signed as the root, or one that comes before it, demands. A recovery may go back to targets of an
+/// earlier root, whose keys were rotated since.
+pub(super) fn read_published(
+    roots: &Roots,
+    files: Vec<PublishedFile>,
+    recovers: bool,
+) -> Result<Vec<Base>, String> {
     let mut published: Vec<Base> = Vec::new();
     for file in files {
         let name = |name: &str| RoleName::new(name).map_err(|error| error.to_string());
@@ -53,12 +62,12 @@ pub(super) fn read_published(chain: &RootChain, files: Vec<PublishedFile>) -> Re
         }
         let failed = |error: tuf_core::Error| format!("its published {role}: {}", tuf_client::chain(&error));
         let envelope = Envelope::parse(file.file.into_bytes(), &limits()).map_err(failed)?;
-        let root = chain.root();
         let role_keys;
+        let mut others: &[Authentic<Root>] = &[];
         let authority = match (&delegator, role.top_level()) {
             (None, Some(TopLevel::Targets)) => {
-                let keys = root.role(TopLevel::Targets);
-                Authority::new(root.role_name(), root.header.version, &root.keys, keys)
+                others = if recovers { &roots.earlier } else { &[] };
+                of_targets(roots.chain.root())
             }
             (Some(by), None) => {
                 let by = published.iter().find(|base| base.targets.role_name() == by);
@@ -72,8 +81,16 @@ pub(super) fn read_published(chain: &RootChain, files: Vec<PublishedFile>) -> Re
             }
             _ => return Err(format!("{role} is no targets role, or says not who delegates it")),
         };
-        let targets = authority.verify::<Targets>(&role, &envelope, &limits()).map_err(failed)?;
+        let verify = |by: &Authority<'_>| by.verify::<Targets>(&role, &envelope, &limits());
+        let targets = verify(&authority).or_else(|error| {
+            let earlier = others.iter().rev().find_map(|root| verify(&of_targets(root)).ok());
+            earlier.ok_or_else(|| failed(error))
+        })?;
         published.push(Base { delegator, targets });
     }
     Ok(published)
+}
+
+fn of_targets(root: &Authentic<Root>) -> Authority<'_> {
+    Authority::new(root.role_name(), root.header.version, &root.keys, root.role(TopLevel::Targets))
 }

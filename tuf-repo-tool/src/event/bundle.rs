@@ -95,8 +95,9 @@ impl Bundle {
         let opened = DateTime::parse_from_rfc3339(&document.opened)
             .map_err(|error| format!("opened: {error}"))?
             .with_timezone(&Utc);
-        let Roots { files: roots, chain } = Roots::read(document.roots)?;
-        let published = read_published(&chain, document.published)?;
+        let roots = Roots::read(document.roots)?;
+        let published = read_published(&roots, document.published, document.recovery.is_some())?;
+        let Roots { files: roots, chain, .. } = roots;
         let mut bundle = Self {
             id: document.id,
             opened,

@@ -8,6 +8,7 @@ use tuf_core::{Envelope, RoleName, Snapshot, TargetFile, TargetPath, Targets, pa
 
 use super::survey::{Branch, Survey};
 use crate::config::section;
+use crate::edit::{NamedBins, remade};
 use crate::error::Error;
 
 /// What became of one target after the good snapshot.
@@ -89,6 +90,32 @@ pub(super) struct History {
     pub(super) expires: BTreeMap<u64, chrono::DateTime<chrono::Utc>>,
 }
 
+/// The good content of a role.
+#[derive(Debug)]
+pub(super) struct Good<'s> {
+    value: Targets,
+    /// If it is a hash bin, and others were there then: those, and those of which it is one.
+    remade: Option<(&'s NamedBins, &'s NamedBins)>,
+}
+
+impl Good<'_> {
+    /// Whether a target of this role was listed by another, of which it is made.
+    fn owns(&self, role: &RoleName, listed_by: &RoleName, path: &TargetPath) -> bool {
+        self.remade.is_none_or(|(then, now)| {
+            now.role_of(path) == *role && (listed_by == role || then.role_of(path) == *listed_by)
+        })
+    }
+}
+
+/// One version of a role, and the snapshots that list it.
+#[derive(Clone, Debug)]
+struct Span {
+    role: RoleName,
+    version: u64,
+    from: u64,
+    until: u64,
+}
+
 /// One role, compared.
 #[derive(Debug)]
 pub(super) struct Compared {
@@ -130,7 +157,7 @@ impl History {
             let Some(role) = file.strip_suffix(".json").and_then(|name| RoleName::new(name).ok()) else {
                 continue;
             };
-            if survey.good.role(&role).is_none() && survey.branch(&role).is_none() {
+            if survey.good.role(&role).is_none() && survey.branch(&role).is_none() && !survey.is_bin(&role) {
                 self.foreign.insert(role.to_string());
             }
             if !survey.lost.contains_key(&*section(&role)) || last.get(&role) == Some(&meta.version) {
@@ -142,8 +169,10 @@ impl History {
     }
 
     /// Whether no later snapshot has another version of a role, so that it need not be read.
-    pub(super) fn is_untouched(&self, survey: &Survey<'_>, role: &RoleName) -> bool {
-        survey.evidence.archive.is_none() && self.changes.get(role).is_some_and(|changes| changes.len() == 1)
+    pub(super) fn is_untouched(&self, survey: &Survey<'_>, branch: &Branch, role: &RoleName) -> bool {
+        survey.evidence.archive.is_none()
+            && survey.other_bins(branch).is_none()
+            && self.changes.get(role).is_some_and(|changes| changes.len() == 1)
     }
 
     /// The last snapshot before the one in which something else began.
@@ -152,48 +181,81 @@ impl History {
         self.snapshots.iter().rev().find(earlier).copied().unwrap_or_default()
     }
 
-    /// Compares a role that is lost; `good` is its file of then, absent if there was none.
+    fn spans(&self, role: &RoleName) -> impl Iterator<Item = Span> {
+        let changes = self.changes.get(role).map(Vec::as_slice).unwrap_or_default();
+        changes.iter().enumerate().map(|(index, (from, version))| Span {
+            role: role.clone(),
+            version: *version,
+            from: *from,
+            until: self.before(changes.get(index + 1).map(|(next, _)| *next)),
+        })
+    }
+
+    /// What there was of a role after the good snapshot; of a hash bin that was not there then, also of the bins that it is made of.
+    fn later(&self, survey: &Survey<'_>, role: &RoleName, good: &Good<'_>) -> Vec<Span> {
+        // Whoever could write to the storage may have put another file under the name of the good one.
+        let is_later = |span: &Span| {
+            let good = survey.good.role(&span.role).map(|meta| meta.version);
+            good != Some(span.version) || survey.evidence.archive.is_some()
+        };
+        let Some((then, _)) = good.remade else { return self.spans(role).filter(is_later).collect() };
+        // What the good snapshot lists under this name is left from bins of an earlier day.
+        let now: Vec<Span> = self.spans(role).filter(|span| span.from > survey.request.known_good).collect();
+        let first = now.first().map(|span| span.from);
+        let mut later = Vec::new();
+        for bin in then.overlapping(role) {
+            let spans = self.spans(&bin).filter(is_later);
+            let spans = spans.filter(|span| first.is_none_or(|first| span.from < first));
+            later.extend(spans.map(|span| Span { until: span.until.min(self.before(first)), ..span }));
+        }
+        later.extend(now);
+        later
+    }
+
+    /// Compares a role that is lost with what it was.
     pub(super) fn compare(
         &self,
         survey: &Survey<'_>,
         role: &RoleName,
-        good: &Targets,
+        good: &Good<'_>,
     ) -> Result<Compared, Error> {
         let mut compared = Compared {
-            value: good.clone(),
+            value: good.value.clone(),
             differences: Vec::new(),
             restored: Vec::new(),
             unreadable: Vec::new(),
         };
         let mut states: BTreeMap<String, Vec<(Option<TargetFile>, u64, u64)>> = BTreeMap::new();
-        let changes = self.changes.get(role).map(Vec::as_slice).unwrap_or_default();
-        for (index, (from, version)) in changes.iter().enumerate() {
-            let until = self.before(changes.get(index + 1).map(|(next, _)| *next));
-            let name = role.file_name(Some(*version));
-            // Whoever could write to the storage may have put another file under the name of the good one.
-            if *version == good.header.version && survey.evidence.archive.is_none() {
-                continue;
-            }
+        for span in self.later(survey, role, good) {
+            let name = span.role.file_name(Some(span.version));
             let read = survey.evidence.seen(&name)?.and_then(|bytes| {
                 let envelope = Envelope::parse(bytes, survey.limits()).ok()?;
                 read_unverified::<Targets>(&envelope, survey.limits()).ok()
             });
             let Some(then) = read else {
+                let from = span.from;
                 compared
                     .unreadable
                     .push(format!("{name}, which snapshot {from} lists, is missing or no targets file"));
                 continue;
             };
+            let mut add = |path: String, file| {
+                states.entry(path).or_default().push((file, span.from, span.until));
+            };
             for (path, file) in then.targets.iter() {
-                let was = TargetPath::new(&*path).ok().and_then(|path| good.targets.get(&path));
-                if was.as_ref() != Some(&file) {
-                    states.entry(path.into_owned()).or_default().push((Some(file), *from, until));
+                let target = TargetPath::new(&*path).ok();
+                let was = target.as_ref().and_then(|path| good.value.targets.get(path));
+                let is_here = target.is_none_or(|path| good.owns(role, &span.role, &path));
+                if is_here && was.as_ref() != Some(&file) {
+                    add(path.into_owned(), Some(file));
                 }
             }
-            for (path, _) in good.targets.iter() {
-                let gone = TargetPath::new(&*path).is_ok_and(|path| then.targets.get(&path).is_none());
+            for (path, _) in good.value.targets.iter() {
+                let gone = TargetPath::new(&*path).is_ok_and(|path| {
+                    good.owns(role, &span.role, &path) && then.targets.get(&path).is_none()
+                });
                 if gone {
-                    states.entry(path.into_owned()).or_default().push((None, *from, until));
+                    add(path.into_owned(), None);
                 }
             }
         }
@@ -263,17 +325,26 @@ pub(super) fn lost_roles<'s>(survey: &'s Survey<'_>) -> impl Iterator<Item = (&'
 }
 
 /// The good content of a role that is lost; empty if it is younger.
-pub(super) fn good_value(survey: &Survey<'_>, branch: &Branch, role: &RoleName) -> Result<Targets, Error> {
+pub(super) fn good_value<'s>(
+    survey: &'s Survey<'_>,
+    branch: &'s Branch,
+    role: &RoleName,
+) -> Result<Good<'s>, Error> {
+    let as_it_was = |value| Good { value, remade: None };
     if branch.role == *role {
-        return Ok(match branch.is_good {
-            true => branch.file.value().clone(),
-            false => {
-                let mut empty = branch.file.value().clone();
-                empty.targets = tuf_core::TargetMap::default();
-                empty
-            }
-        });
+        let mut value = branch.file.value().clone();
+        if !branch.is_good {
+            value.targets = tuf_core::TargetMap::default();
+        }
+        return Ok(as_it_was(value));
+    }
+    let empty = || Targets::new(survey.evidence.repository.now());
+    if let (Some(now), Some((by, then))) = (&branch.bins, survey.other_bins(branch)) {
+        let missing = |bin: &RoleName| Error::from(survey.not_listed(bin));
+        let read =
+            |bin: &RoleName| survey.good_file(bin, Some(by))?.map(Box::new).ok_or_else(|| missing(bin));
+        return Ok(Good { value: remade(role, now, then, read)?, remade: Some((then, now)) });
     }
     let good = survey.good_file(role, Some(&branch.file))?;
-    Ok(good.map_or_else(|| Targets::new(survey.evidence.repository.now()), |file| file.value().clone()))
+    Ok(as_it_was(good.map_or_else(empty, |file| file.value().clone())))
 }

@@ -134,7 +134,7 @@ impl<'a> Evidence<'a> {
     }
 
     /// A file of a top-level role that any root's keys signed: they may have been replaced since.
-    fn by_any_root<T: Metadata>(&self, bytes: Vec<u8>) -> Result<Authentic<T>, Refusal> {
+    pub(super) fn by_any_root<T: Metadata>(&self, bytes: Vec<u8>) -> Result<Authentic<T>, Refusal> {
         let envelope = Envelope::parse(bytes, &self.limits)?;
         let mut refused = None;
         for root in self.roots.iter().rev() {

@@ -14,6 +14,7 @@ mod plan;
 mod publish;
 mod record;
 mod survey;
+mod then;
 
 use std::path::PathBuf;
 use std::str::FromStr;

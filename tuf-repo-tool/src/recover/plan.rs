@@ -156,7 +156,9 @@ pub fn plan(
     let mut plan = outline(&survey, &history, &chosen)?;
     plan.missing_keys = missing;
     plan.event = record.and_then(|record| record.event);
-    for (branch, role) in lost_roles(&survey).filter(|(_, role)| !history.is_untouched(&survey, role)) {
+    for (branch, role) in
+        lost_roles(&survey).filter(|(branch, role)| !history.is_untouched(&survey, branch, role))
+    {
         let compared = history.compare(&survey, &role, &good_value(&survey, branch, &role)?)?;
         plan.unreadable.extend(compared.unreadable);
         for difference in &compared.differences {

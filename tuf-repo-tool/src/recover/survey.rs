@@ -7,6 +7,7 @@ use tuf_core::trust::Authentic;
 use tuf_core::{Key, KeyId, PublicKey, RoleName, Snapshot, Targets, TopLevel};
 
 use super::evidence::{Evidence, Found};
+use super::then::Then;
 use super::{RecoverError, Request};
 use crate::config::{RoleKind, section};
 use crate::edit::NamedBins;
@@ -51,6 +52,7 @@ pub(super) struct Survey<'a> {
     pub(super) found: Found,
     pub(super) good: Authentic<Snapshot>,
     pub(super) good_sha256: String,
+    pub(super) then: Then,
     /// The roles whose content is restored, and why.
     pub(super) lost: BTreeMap<String, String>,
     pub(super) replaced: Vec<Replaced>,
@@ -72,6 +74,7 @@ impl<'a> Survey<'a> {
     pub(super) fn of(repository: &'a Repository, request: &Request) -> Result<Self, Error> {
         let evidence = Evidence::read(repository, request.archive.as_deref())?;
         let (good, good_sha256) = evidence.good_snapshot(request.known_good)?;
+        let then = Then::read(&evidence, &good)?;
         let found = evidence.found()?;
         let listed: BTreeSet<String> =
             repository.storage().list("metadata")?.into_iter().map(|file| file.path).collect();
@@ -82,6 +85,7 @@ impl<'a> Survey<'a> {
             found,
             good,
             good_sha256,
+            then,
             lost: BTreeMap::new(),
             replaced: Vec::new(),
             branches: Vec::new(),
@@ -282,7 +286,8 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// The file that the good snapshot lists. One that no longer holds under its delegator is none.
+    /// The file that the good snapshot lists. One that no longer holds under its delegator is none, but for the content of a role
+    /// that is lost: who may sign for that is replaced anyway.
     pub(super) fn good_file(
         &self,
         role: &RoleName,
@@ -299,10 +304,12 @@ impl<'a> Survey<'a> {
                 Ok(None)
             };
         };
-        let checked = meta
-            .check(&bytes)
-            .map_err(Error::Published)
-            .and_then(|()| self.evidence.targets(role, by, bytes));
+        let checked = meta.check(&bytes).map_err(Error::Published).and_then(|()| {
+            match self.evidence.targets(role, by, bytes.clone()) {
+                Err(error) if lost => self.then.file(&self.evidence, role, bytes).ok_or(error),
+                verified => verified,
+            }
+        });
         match checked {
             Ok(file) if file.header.version == meta.version => Ok(Some(file)),
             Ok(_) if !lost => Ok(None),
@@ -310,6 +317,12 @@ impl<'a> Survey<'a> {
             Err(_) if !lost => Ok(None),
             Err(error) => Err(refused(format!("{name}: {}", tuf_client::chain(&error))).into()),
         }
+    }
+
+    /// The refusal of a good snapshot that lacks a role.
+    pub(super) fn not_listed(&self, role: &RoleName) -> RecoverError {
+        let reason = format!("it does not list {role}");
+        RecoverError::KnownGood { version: self.request.known_good, reason }
     }
 
     /// Whether one role is somewhere above another.
@@ -373,6 +386,11 @@ impl<'a> Survey<'a> {
         let taken =
             |version: &u64| self.listed.contains(&Repository::metadata_path(&role.file_name(Some(*version))));
         (above.saturating_add(1)..).find(|version| !taken(version)).unwrap_or(u64::MAX)
+    }
+
+    /// Whether this is one of the hash bins there will be.
+    pub(super) fn is_bin(&self, role: &RoleName) -> bool {
+        self.branches.iter().filter_map(|branch| branch.bins.as_ref()).any(|bins| bins.has(role))
     }
 
     /// Every hash bin that one role delegates to.

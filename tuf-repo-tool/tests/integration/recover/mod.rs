@@ -3,6 +3,7 @@
 mod bad_days;
 mod crash;
 mod docs;
+mod seams;
 mod thief;
 
 use std::path::Path;

@@ -1,0 +1,87 @@
+//! What other commands did between the known good state and the compromise, or had begun when it was found.
+
+use super::snapshot;
+use crate::support::{Run, Sandbox, write};
+
+/// A machine with all keys, and two targets in a snapshot that is known to be good.
+struct Machine {
+    sandbox: Sandbox,
+    good: String,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.init(&["--bins", "4"]).ok();
+        for name in ["a", "b"] {
+            super::upload(&sandbox, name, name);
+        }
+        sandbox.anchor();
+        let good = snapshot(&sandbox).to_string();
+        Self { sandbox, good }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        self.sandbox.tuf_repo(arguments)
+    }
+
+    fn recover(&self, compromised: &[&str], arguments: &[&str]) -> Run {
+        let fixed = ["recover", "--known-good", &self.good, "--compromised"];
+        self.run(&[&fixed, compromised, arguments].concat())
+    }
+
+    /// Somebody publishes another file under the name of a target.
+    fn tamper(&self) {
+        write(&self.sandbox.path("b"), "evil");
+        self.run(&["add", &self.sandbox.path("b").display().to_string()]).ok();
+        self.run(&["publish"]).ok();
+    }
+
+    fn get(&self, path: &str) -> String {
+        let out = self.sandbox.path("out");
+        self.sandbox
+            .tuf_client(&["--url", &self.sandbox.url(), "download", path, "-o", &out.display().to_string()])
+            .ok();
+        std::fs::read_to_string(out.join(path)).unwrap()
+    }
+
+    /// Clients find both targets as they were.
+    fn is_as_it_was(&self) {
+        self.run(&["verify", "--read"]).ok().says("found        0 errors");
+        assert_eq!(["a", "b"].map(|path| self.get(path)), ["a", "b"]);
+    }
+}
+
+#[test]
+fn a_snapshot_from_before_keys_were_rotated_can_be_gone_back_to() {
+    let machine = Machine::new();
+    machine.run(&["rotate", "bin-n"]).ok();
+    machine.run(&["rotate", "targets"]).ok();
+    machine.run(&["rotate", "timestamp", "snapshot"]).ok();
+    machine.tamper();
+    machine.recover(&["bin-n", "targets"], &[]).ok().says("0 added, 1 changed, 0 removed");
+    machine.recover(&["bin-n", "targets"], &["--apply"]).ok().says("recovered");
+    machine.is_as_it_was();
+}
+
+#[test]
+fn going_back_to_before_bins_were_resized_loses_no_target() {
+    for count in ["8", "2"] {
+        let machine = Machine::new();
+        super::upload(&machine.sandbox, "later", "later");
+        machine.run(&["bins", "resize", count]).ok();
+        machine.run(&["publish"]).ok();
+        // Nothing is hidden by the resize: neither what came before it, nor that nothing else changed.
+        let plan = machine.recover(&["bin-n"], &["--json"]).ok().json();
+        assert_eq!(plan["targets"]["added"], 1, "{plan}");
+        assert_eq!(plan["foreign"], serde_json::json!([]), "{plan}");
+        machine.tamper();
+        let plan = machine.recover(&["bin-n"], &["--json"]).ok().json();
+        let counts = serde_json::json!({"added": 1, "changed": 1, "removed": 0, "kept": 0});
+        assert_eq!(plan["targets"], counts, "{plan}");
+        let applied = machine.recover(&["bin-n"], &["--keep", "later", "--apply"]).ok();
+        applied.says("2 targets set, 0 removed");
+        machine.is_as_it_was();
+        assert_eq!(machine.get("later"), "later");
+    }
+}

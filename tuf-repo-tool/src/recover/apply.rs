@@ -262,7 +262,8 @@ pub(crate) async fn finish(
             finished.outcome = Outcome::Published(summary);
             finished.root = version;
         }
-        changed.config.save(repository.directory())?;
+        let published = changed.published()?;
+        keys::save_settings(repository, published.as_ref(), &record.keys)?;
         events.finished(id)?;
     }
     forget_pages(repository).await?;

@@ -8,12 +8,13 @@ use tuf_core::{Key, PublicKey, RoleName};
 use super::record::NewKey;
 use super::survey::{Replaced, Survey};
 use super::{MissingKey, RecoverError};
-use crate::config::Config;
+use crate::config::{Config, RoleKind, SettingsFile};
 use crate::error::Error;
 use crate::event::{KeyChanges, NamedKey};
 use crate::keys::{self, Algorithm, KeyUri, Passphrases, file};
 use crate::log::{self, Did, Entry};
-use crate::repository::Repository;
+use crate::publish::Listed;
+use crate::repository::{Published, Repository};
 
 /// Chooses a successor for every key that is replaced: the one that is named, else a file beside the old one. Makes none yet. Also
 /// says which have none.
@@ -160,4 +161,49 @@ pub(super) fn settings(config: &Config, keys: &[NewKey]) -> Config {
         changed.set_keys(&name, uris);
     }
     changed
+}
+
+/// Writes the settings with the new keys into `tuf-repo.toml`. Of a role that got one, a key that may not sign it any more goes, also
+/// one that a rotation left there: it would go on signing for an old root, and may be stolen too. `published` is what is
+/// published by now.
+///
+/// # Errors
+/// [`Error::Config`], [`Error::File`].
+pub(super) fn save_settings(
+    repository: &Repository,
+    published: Option<&Published>,
+    keys: &[NewKey],
+) -> Result<(), Error> {
+    let directory = repository.directory();
+    let mut file = SettingsFile::open(directory)?;
+    let changed = settings(&repository.config, keys);
+    let roles: BTreeSet<&str> = keys.iter().map(|new| new.role.as_str()).collect();
+    for role in roles {
+        let Ok(name) = RoleName::new(role) else { continue };
+        let uris_of = |config: &Config| config.terms(&name).map(|terms| terms.keys.to_vec());
+        let (before, mut after) =
+            (uris_of(&repository.config).unwrap_or_default(), uris_of(&changed).unwrap_or_default());
+        let kind = RoleKind::ALL.into_iter().find(|kind| kind.name() == role);
+        if let Some(listed) = kind.and_then(|kind| listed(published?, kind)) {
+            let new = |uri: &KeyUri| keys.iter().any(|new| new.role == role && new.uri == *uri);
+            let may = |uri: &KeyUri| {
+                keys::public(uri, directory).is_ok_and(|key| listed.ids_of(&key).next().is_some())
+            };
+            after.retain(|uri| new(uri) || may(uri));
+        }
+        after.iter().for_each(|uri| file.add_key(role, uri));
+        before.iter().filter(|uri| !after.contains(uri)).for_each(|uri| file.remove_key(role, uri));
+    }
+    file.save().map(drop)
+}
+
+fn listed(published: &Published, kind: RoleKind) -> Option<Listed> {
+    let role = published.role_keys(kind)?;
+    let set = published.set();
+    let keys = match kind {
+        RoleKind::Bins => &set.targets().delegations.as_ref()?.keys,
+        RoleKind::BinN => &published.bins()?.0.delegations.as_ref()?.keys,
+        _ => &set.root().keys,
+    };
+    Some(Listed::of((keys, &role)))
 }

@@ -85,3 +85,21 @@ fn going_back_to_before_bins_were_resized_loses_no_target() {
         assert_eq!(machine.get("later"), "later");
     }
 }
+
+#[test]
+fn after_a_recovery_no_key_of_an_overlap_goes_on_signing() {
+    let machine = Machine::new();
+    let settings = machine.sandbox.repo().join("tuf-repo.toml");
+    let text = format!("# ours\n{}", std::fs::read_to_string(&settings).unwrap());
+    write(&settings, text.replace("expires = \"1d\"", "expires = \"1d\" # every day"));
+    machine.run(&["rotate", "timestamp", "--overlap", "2h"]).ok().says("timestamp.pem also signs timestamp");
+    machine.tamper();
+    machine.recover(&["timestamp", "bin-n"], &["--apply"]).ok();
+    let text = std::fs::read_to_string(&settings).unwrap();
+    assert!(text.contains("keys = [\"file:keys/timestamp-3.pem\"]"), "{text}");
+    assert!(text.starts_with("# ours\n") && text.contains("# every day"), "{text}");
+    super::upload(&machine.sandbox, "c", "c");
+    let file: serde_json::Value = serde_json::from_slice(&machine.sandbox.timestamp()).unwrap();
+    assert_eq!(file["signatures"].as_array().unwrap().len(), 1, "{file}");
+    machine.is_as_it_was();
+}

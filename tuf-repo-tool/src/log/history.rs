@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::Did;
 use super::finding::{Finding, Kind};
 use super::line::{Point, Signed};
 use super::read::Found;
@@ -30,11 +31,11 @@ pub(super) struct Named {
 pub(super) fn check(logs: &[Named], state: &State, complete: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let all = || logs.iter().flat_map(|log| log.lines.iter().map(move |found| (log, found)));
-    let mut built: HashMap<&str, Option<&Point>> = HashMap::new();
+    let mut built: Built<'_> = HashMap::new();
     let mut versions: BTreeMap<u64, (&Named, &Found, &Point)> = BTreeMap::new();
     for (log, found) in all() {
         let Some(after) = &found.line.after else { continue };
-        built.insert(&after.sha256, found.line.before.as_ref());
+        built.insert(&after.sha256, (found.line.before.as_ref(), recovers(found)));
         if found.line.unsure {
             continue;
         }
@@ -62,14 +63,30 @@ pub(super) fn check(logs: &[Named], state: &State, complete: bool) -> Vec<Findin
     findings
 }
 
+/// By the hash of each timestamp: the one before it, and whether it is of a recovery, which goes on from whatever is there.
+type Built<'a> = HashMap<&'a str, (Option<&'a Point>, bool)>;
+
+fn recovers(found: &Found) -> bool {
+    found.line.did == Did::Recover.name()
+}
+
 /// Whether each publish of one log was built on the one before, or on what the other logs say was between.
-fn sequence(log: &Named, built: &HashMap<&str, Option<&Point>>, complete: bool) -> Vec<Finding> {
+fn sequence(log: &Named, built: &Built<'_>, complete: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut last: Option<&Point> = None;
     for found in log.lines.iter().filter(|found| !found.line.unsure) {
         let Some(after) = &found.line.after else { continue };
         let at = |kind, message: &str| Finding::new(kind, message).at(&log.name, found.number);
         let before = found.line.before.as_ref();
+        if recovers(found) {
+            // Whoever had the keys wrote no line, and may have written any version.
+            if let Some(before) = before.filter(|before| !built.contains_key(before.sha256.as_str())) {
+                findings
+                    .push(at(Kind::Note, &format!("a recovery in place of {before}, which is in no log")));
+            }
+            last = Some(after);
+            continue;
+        }
         if before.is_some_and(|before| before.version >= after.version) {
             let changed = at(Kind::Changed, "the version of the timestamp did not rise");
             findings.push(changed.but("a higher version", after.version));
@@ -107,12 +124,13 @@ fn sequence(log: &Named, built: &HashMap<&str, Option<&Point>>, complete: bool) 
 }
 
 /// From `before` back to `last`, as all logs together say it; the first version that is missing.
-fn uncovered(last: &Point, before: &Point, built: &HashMap<&str, Option<&Point>>) -> Option<u64> {
+fn uncovered(last: &Point, before: &Point, built: &Built<'_>) -> Option<u64> {
     let mut point = before;
     while point != last {
         match built.get(point.sha256.as_str()) {
             // Versions fall: this ends.
-            Some(Some(below)) if below.version < point.version => point = below,
+            Some((_, true)) => return None,
+            Some((Some(below), false)) if below.version < point.version => point = below,
             _ => return Some(point.version),
         }
     }

@@ -397,3 +397,30 @@ fn keys_and_roots_are_held_against_what_is_published() {
     other.roots = [(2, vec!["cc".to_owned()])].into();
     assert_eq!(faults(&history::check(&log(), &other, true)), [Kind::Rollback, Kind::Gap]);
 }
+
+/// Somebody with the keys publishes, and a recovery goes back behind that.
+#[test]
+fn what_a_recovery_replaces_is_no_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State { timestamp: Some(point(12)), ..State::default() };
+    let logs = |stolen: u64, did: Did| {
+        let recovery = Entry { did, ..publish(stolen, 11) };
+        write_all(directory.path(), &[publish(0, 1), publish(1, 2), recovery, publish(11, 12)]);
+        let own = Named { name: "own".to_owned(), lines: parse(&bytes(directory.path())).0 };
+        std::fs::remove_file(path(directory.path())).unwrap();
+        // Another machine slept through it.
+        let other = Named { name: "other".to_owned(), lines: machine("other", &[(0, 1), (12, 13)]).lines };
+        (own, other)
+    };
+    let kinds = |logs: &[Named], state: &State| -> Vec<Kind> {
+        history::check(logs, state, true).iter().map(|finding| finding.kind).collect()
+    };
+    for stolen in [3, 1 << 40] {
+        let (own, other) = logs(stolen, Did::Recover);
+        assert_eq!(kinds(std::slice::from_ref(&own), &state), [Kind::Note], "{stolen}");
+        let state = State { timestamp: Some(point(13)), ..State::default() };
+        assert_eq!(kinds(&[own, other], &state), [Kind::Note], "{stolen}");
+    }
+    assert_eq!(kinds(&[logs(2, Did::Recover).0], &state), []);
+    assert_eq!(kinds(&[logs(3, Did::Publish).0], &state), [Kind::Gap]);
+}

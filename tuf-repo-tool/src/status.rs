@@ -13,7 +13,7 @@ use crate::health::{self, Freshness, PendingEvent};
 use crate::keys::{self, KeyUri};
 use crate::publish::{Changes, Expiries};
 use crate::repository::{Published, Repository};
-use crate::rotate::{Overlap, overlaps};
+use crate::rotate::{Overlap, begun, overlaps};
 use crate::signing::role_keys;
 
 /// The state of a repository.
@@ -113,6 +113,10 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
              `tuf-repo rotate --end` at once"
         ));
     }
+    let begun = begun(repository);
+    for (role, key, old) in &begun {
+        todo.push(format!("{role}: {key} is to take over; `tuf-repo rotate {old}` goes on"));
+    }
     for (kind, config) in &repository.config.roles {
         let summary = match (&published, kind) {
             (None, _) => Summary::default(),
@@ -121,6 +125,7 @@ pub fn status(repository: &Repository, staged: &Changes) -> Result<Status, Error
         };
         if let Some(published) = &published
             && overlaps.iter().all(|overlap| overlap.role != *kind)
+            && begun.iter().all(|(role, ..)| role != kind)
             && published.role_keys(*kind).is_some_and(|signed| differs(repository, *kind, &signed))
         {
             todo.push(format!(

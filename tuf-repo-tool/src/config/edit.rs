@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use toml_edit::{Array, DocumentMut, TableLike, Value};
+use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 use tuf_client::durable;
 
 use super::{Config, RoleKind, explain};
@@ -64,11 +64,15 @@ impl SettingsFile {
     pub(crate) fn set_threshold(&mut self, role: &str, threshold: u32) {
         if let Some(old) = self.section(role).and_then(|section| section.get_mut("threshold"))
             && let Some(old) = old.as_value_mut()
-            && old.as_integer() != Some(i64::from(threshold))
         {
-            let decor = old.decor().clone();
-            *old = Value::from(i64::from(threshold));
-            *old.decor_mut() = decor;
+            set(old, threshold);
+        }
+    }
+
+    /// Says how many hash bins there are, if it says so at all.
+    pub(crate) fn set_bins(&mut self, count: u32) {
+        if let Some(old) = self.document.get_mut("bins").and_then(Item::as_value_mut) {
+            set(old, count);
         }
     }
 
@@ -86,6 +90,13 @@ impl SettingsFile {
         }
         Ok(config)
     }
+}
+
+/// Another number, and what stands around it as it was.
+fn set(old: &mut Value, number: u32) {
+    let decor = old.decor().clone();
+    *old = Value::from(i64::from(number));
+    *old.decor_mut() = decor;
 }
 
 /// What stands before a value: of one on a line of its own, first the rest of the line before it.

@@ -8,6 +8,7 @@ use super::Check;
 use crate::config::RoleKind;
 use crate::error::Error;
 use crate::repository::{Published, Repository};
+use crate::rotate::{begun, overlaps};
 use crate::status::differs;
 
 /// Reads what is published, and the copy of its root.
@@ -76,7 +77,13 @@ pub(super) fn settings(repository: &Repository, published: Option<&Published>, c
     let before = checks.len();
     let config = &repository.config;
     if let Some(published) = published {
-        for kind in config.roles.keys() {
+        let overlaps = block_in_place(|| overlaps(repository, published)).unwrap_or_default();
+        let begun = begun(repository);
+        let rotates = |kind: &RoleKind| {
+            overlaps.iter().any(|overlap| overlap.role == *kind)
+                || begun.iter().any(|(role, ..)| role == kind)
+        };
+        for kind in config.roles.keys().filter(|kind| !rotates(kind)) {
             let signed = published.role_keys(*kind);
             if signed.is_some_and(|signed| differs(repository, *kind, &signed)) {
                 let message = format!(

@@ -45,7 +45,7 @@ use crate::error::Error;
 use crate::keys::Passphrases;
 use crate::log::Did;
 use crate::repository::{Lock, Published, Repository};
-use crate::rotate::after_publish;
+use crate::rotate::{after_publish, follow_bins};
 use crate::signing::Signers;
 use crate::state::State;
 use crate::storage::{NewFile, Storage, StorageError};
@@ -211,7 +211,10 @@ pub async fn publish(
     let given = async || Ok(Cow::Borrowed(changes));
     let attempt = async || publish_once(repository, lock, passphrases, given, renewal, options).await;
     let done = anew(options, attempt).await?;
-    block_in_place(|| after_publish(repository, lock));
+    block_in_place(|| {
+        after_publish(repository, lock);
+        follow_bins(repository, changes.edits());
+    });
     Ok(warned(done).0)
 }
 
@@ -251,7 +254,10 @@ pub async fn publish_staged(
         Ok((outcome, changes.into_owned()))
     })
     .await?;
-    block_in_place(|| after_publish(repository, lock));
+    block_in_place(|| {
+        after_publish(repository, lock);
+        follow_bins(repository, published.1.edits());
+    });
     Ok(published)
 }
 

@@ -7,9 +7,11 @@ use tuf_core::Key;
 
 use super::overlap::end_overlaps;
 use crate::config::{Config, SettingsFile};
+use crate::edit::Edit;
 use crate::error::Error;
 use crate::event::{Bundle, effects};
 use crate::keys::{self, KeyUri};
+use crate::publish::bins_role;
 use crate::repository::{Lock, Repository};
 
 /// Brings the settings up to what a finished event says; what they do not know stays unknown to them. Keys of timestamp
@@ -44,6 +46,22 @@ pub(crate) fn follow(repository: &Repository, lock: &Lock, bundle: &Bundle) -> R
     now.config = config;
     let (_, over) = end_overlaps(&now, lock, false)?;
     Ok(over.unwrap_or(now.config))
+}
+
+/// Brings the number of hash bins in the settings up to that which was published. A failure only means that `doctor` says so.
+pub(crate) fn follow_bins(repository: &Repository, edits: &[Edit]) {
+    let count = |edit: &Edit| match edit {
+        Edit::EditBins(edit) if edit.delegator == bins_role() => edit.count,
+        _ => None,
+    };
+    let Some(count) = edits.iter().filter_map(count).last() else { return };
+    let saved = SettingsFile::open(repository.directory()).and_then(|mut settings| {
+        settings.set_bins(count);
+        settings.save()
+    });
+    if let Err(error) = saved {
+        tracing::warn!("tuf-repo.toml still says another number of hash bins: {}", tuf_client::chain(&error));
+    }
 }
 
 /// The keys that the settings name for a role.

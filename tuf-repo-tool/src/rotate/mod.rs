@@ -32,9 +32,9 @@ use state::Rotations;
 use survey::{Grant, Wanted};
 
 pub use error::RotateError;
-pub(crate) use follow::follow;
+pub(crate) use follow::{follow, follow_bins};
 pub use overlap::{Overlap, end_overlaps, overlaps};
-pub(crate) use overlap::{after_publish, overlapping};
+pub(crate) use overlap::{after_publish, begun, overlapping};
 
 /// How long both keys sign, and how long what a new key signed waits for clients to have its root. A web server's memory
 /// of "404: no next root" is over by then, and the refresh of every client that had begun.
@@ -153,9 +153,10 @@ pub async fn rotate(
             pairs.push(Pair { old, uri, new });
         }
     }
-    repository.config = name_new(repository, &grants, &pairs)?;
     let plan = Plan::new(&published, &grants, &pairs, request.discarded)?;
+    // If another event is in the way, the settings stay as they are.
     let id = plan.event(repository, &request).await?;
+    repository.config = name_new(repository, &grants, &pairs)?;
     let uris = signers(repository, request.offline_keys.as_deref())?;
     let (bundle, failed) = sign_here(repository, passphrases, &id, &uris)?;
     let mut rotated = Rotated {

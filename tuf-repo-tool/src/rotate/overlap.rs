@@ -97,6 +97,15 @@ pub fn overlaps(repository: &Repository, published: &Published) -> Result<Vec<Ov
     Ok(overlaps)
 }
 
+/// The keys that are to take over in roles of the settings and may not sign yet, with the names of those that they replace.
+pub(crate) fn begun(repository: &Repository) -> Vec<(RoleKind, KeyUri, String)> {
+    let noted = Rotations::load(repository);
+    let named = |uri: &KeyUri| noted.pending().find(|rotation| rotation.by == *uri);
+    let roles = repository.config.roles.iter();
+    let keys = roles.flat_map(|(kind, role)| role.keys.iter().map(move |uri| (*kind, uri)));
+    keys.filter_map(|(kind, uri)| Some((kind, uri.clone(), named(uri)?.name.clone()))).collect()
+}
+
 /// Takes keys out of `tuf-repo.toml` whose overlap is over, or all that were replaced if it is to end `now`, and then what
 /// waits for a root need wait no longer; of keys that stay, notes until when if that is not known. Gives what was taken out, and the settings as they are then.
 ///

@@ -67,6 +67,11 @@ impl Rotations {
         self.keys.get(old.id().as_str())
     }
 
+    /// Those whose old key still may sign.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &Rotation> {
+        self.keys.values().filter(|rotation| rotation.until.is_none())
+    }
+
     /// Notes that a key is replaced.
     pub(crate) fn begin(&mut self, old: &Key, rotation: Rotation) {
         self.keys.insert(old.id().as_str().to_owned(), rotation);
@@ -87,8 +92,7 @@ impl Rotations {
     /// When what follows a root may be published: after the longest overlap that was asked for, from now, if it was not
     /// noted before.
     pub(crate) fn grace(&mut self, root: u64, now: DateTime<Utc>) -> DateTime<Utc> {
-        let pending = self.keys.values().filter(|rotation| rotation.until.is_none());
-        let longest = pending.map(|rotation| rotation.overlap.delta()).max();
+        let longest = self.pending().map(|rotation| rotation.overlap.delta()).max();
         *self.roots.entry(root).or_insert_with(|| now + longest.unwrap_or(DEFAULT_OVERLAP))
     }
 

@@ -75,6 +75,20 @@ fn bins_are_resized_up_and_down_under_clients_that_know_the_old_ones() {
 }
 
 #[test]
+fn the_settings_say_how_many_bins_there_are_after_a_resize() {
+    let sandbox = with_targets(&["--bins", "4"]);
+    let settings = sandbox.repo().join("tuf-repo.toml");
+    let text = std::fs::read_to_string(&settings).unwrap().replace("bins = 4\n", "bins = 4 # enough\n");
+    write(&settings, text);
+    sandbox.tuf_repo(&["publish"]).ok();
+    tuf_repo(&sandbox, "bins resize 8").ok();
+    sandbox.tuf_repo(&["publish"]).ok();
+    assert!(std::fs::read_to_string(&settings).unwrap().contains("bins = 8 # enough\n"));
+    let run = sandbox.tuf_repo(&["doctor"]).ok();
+    assert!(!run.stdout.contains("hash bins are published"), "{run:#?}");
+}
+
+#[test]
 fn what_cannot_be_resized_is_refused() {
     let sandbox = with_targets(&["--bins", "4"]);
     tuf_repo(&sandbox, "bins plan").code(4).says("no hash bins");

@@ -4,6 +4,7 @@ mod docs;
 mod killed;
 mod offline;
 mod online;
+mod seams;
 
 use crate::support::{Sandbox, write};
 

@@ -23,6 +23,10 @@ pub(crate) use edit::SettingsFile;
 
 const FILE: &str = "tuf-repo.toml";
 
+/// The highest [`Config::min_version`]: from there on, there is no end of versions that every client can read (2^53 - 1 is the last
+/// that is one in all programming languages).
+pub const HIGHEST_MIN_VERSION: u64 = 1 << 52;
+
 /// The settings of a repository.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -275,6 +279,9 @@ impl Config {
         }
         if let Some(name) = self.mirror.projects.keys().find(|name| !ProjectName::is_normalised(name)) {
             return Err(format!("[mirror.projects.{name}]: not a normalised project name"));
+        }
+        if let Some(least) = self.min_version.filter(|least| *least > HIGHEST_MIN_VERSION) {
+            return Err(format!("min_version is {least}, and {HIGHEST_MIN_VERSION} at most"));
         }
         match self.bins.map(tuf_core::bins::HashBins::new) {
             Some(Err(error)) => Err(error.to_string()),

@@ -36,7 +36,8 @@ pub mod verify;
 pub mod watch;
 
 pub use config::{
-    Config, DelegationConfig, Mirror, Period, PeriodError, ProjectConfig, RoleConfig, RoleKind,
+    Config, DelegationConfig, HIGHEST_MIN_VERSION, Mirror, Period, PeriodError, ProjectConfig, RoleConfig,
+    RoleKind,
 };
 pub use error::Error;
 pub use init::{DEMONSTRATION, InitOptions, OfflineKeys, Preset, init, init_offline};

@@ -286,6 +286,8 @@ impl Drafting<'_> {
 
     /// The first version under which nothing lies: a publisher that died may have left files that nobody reached.
     fn free_version(&self, role: &RoleName, next: u64) -> Result<u64, Error> {
+        // After a restore, clients have seen versions that are lost.
+        let next = next.max(self.repository.config.min_version.unwrap_or(0));
         for version in next..=next.saturating_add(MAX_SKIPPED) {
             let path = Repository::metadata_path(&role.file_name(Some(version)));
             if self.repository.storage().length(&path)?.is_none() {

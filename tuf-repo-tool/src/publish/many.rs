@@ -70,7 +70,7 @@ impl Desk<'_> {
         let role = &wish.visit.role;
         // A name that was used before and removed goes on above its old version, as the snapshot still has that.
         let last = self.snapshot.role(role).map_or(0, |meta| meta.version);
-        let version = self.free_version(role, last + 1);
+        let version = self.free_version(role, last.saturating_add(1));
         let terms = self.repository.config.terms(role);
         let period = terms.map_or(TimeDelta::days(365), |terms| terms.expires);
         let expires = spread::expires(self.now, period, role);
@@ -95,7 +95,7 @@ impl Desk<'_> {
         let version = version.max(self.least());
         let is_free =
             |version: &u64| !self.taken.contains(&Repository::metadata_path(&role.file_name(Some(*version))));
-        (version..).find(is_free).unwrap_or(version)
+        (version..=u64::MAX).find(is_free).unwrap_or(version)
     }
 }
 

@@ -13,8 +13,8 @@ use super::pen::Pen;
 use super::root::stands;
 use super::spread::{self, Ripeness};
 use super::{Changes, Listed, Renewal, SignedElsewhere, Summary};
-use crate::config::{RoleKind, section};
-use crate::edit::{Edit, EditError, NamedBins, Tree, Visit, event_for};
+use crate::config::{RoleKind, Terms, section};
+use crate::edit::{Edit, EditError, NamedBins, Tree, Visit, event_for, is_here};
 use crate::error::Error;
 use crate::repository::{Published, Repository};
 use crate::rotate::overlapping;
@@ -152,17 +152,23 @@ impl<'a> Transaction<'a> {
         };
         let is_online = |role: &RoleName| !matches!(role.as_str(), "targets" | "bins");
         let now = self.desk.now;
+        // Clients refuse a snapshot in which any role has a lower version than they saw, so this cannot wait for an event.
+        let is_raised = |role: &RoleName, terms: &Terms<'_>| {
+            self.desk.least() > 0
+                && (is_online(role) || terms.keys.iter().all(|uri| is_here(uri, self.repository)))
+        };
         let mut ripe = self.expiries.select(
             |role| {
-                let online = is_online(role);
-                let terms =
-                    self.repository.config.terms(role).filter(|_| renewal == Renewal::All || online)?;
-                Some((spread::ahead(role, terms.expires), online, terms))
+                let terms = self.repository.config.terms(role)?;
+                let (renewed, raised) = (renewal == Renewal::All || is_online(role), is_raised(role, &terms));
+                (renewed || raised).then(|| (spread::ahead(role, terms.expires), renewed, raised, terms))
             },
-            |(ahead, online, terms), row| match row.expires() {
-                _ if *online && self.desk.is_below(row.version) => Ripeness::Ripe,
-                Some(expires) => Ripeness::of(expires - now, *ahead, terms.expires, terms.renew_after),
-                None => Ripeness::Unripe,
+            |(ahead, renewed, raised, terms), row| match row.expires() {
+                _ if *raised && self.desk.is_below(row.version) => Ripeness::Ripe,
+                Some(expires) if *renewed => {
+                    Ripeness::of(expires - now, *ahead, terms.expires, terms.renew_after)
+                }
+                _ => Ripeness::Unripe,
             },
         );
         ripe.retain(|(visit, _)| kept.as_ref().is_none_or(|kept| kept.contains(&visit.role)));
@@ -316,7 +322,7 @@ impl<'a> Transaction<'a> {
         let role = TopLevel::Snapshot.role();
         let before = self.published.map_or(0, |published| published.set().snapshot().header.version);
         let config = self.repository.config.role(RoleKind::Snapshot)?;
-        self.desk.snapshot.header.version = self.desk.free_version(&role, before + 1);
+        self.desk.snapshot.header.version = self.desk.free_version(&role, before.saturating_add(1));
         self.desk.snapshot.header.expires = self.desk.now + config.expires.delta();
         self.snapshot_changed = true;
         let bytes = self.sign_top(self.desk.snapshot.clone(), RoleKind::Snapshot, elsewhere)?;

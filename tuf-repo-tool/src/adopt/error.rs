@@ -12,6 +12,14 @@ use crate::keys::KeyError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
+    /// A role is delegated to and is not in the snapshot.
+    #[error("{source_name} delegates to {role}, which is not in its snapshot")]
+    Absent {
+        /// Where it was read from.
+        source_name: String,
+        /// The role.
+        role: RoleName,
+    },
     /// The root that was given is not one of those in the source.
     #[error("{source_name} has another root {version} than {}", path.display())]
     Anchor {
@@ -123,6 +131,10 @@ impl AdoptError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Absent { role, .. } => format!(
+                "nothing could be published on top of it; whoever signs it now publishes {role}, an empty one will do, or delegates \
+                 to it no longer: then it can be taken over"
+            ),
             Self::Anchor { .. } => {
                 "this is another repository, or one whose root was replaced: nothing was taken over; compare the roots with \
                  `tuf-client diff`"
@@ -161,7 +173,8 @@ impl AdoptError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Anchor { .. }
+            Self::Absent { .. }
+                | Self::Anchor { .. }
                 | Self::OtherState { .. }
                 | Self::Plain { .. }
                 | Self::Refused { .. }

@@ -19,6 +19,7 @@ use super::walk::{Chain, Met};
 use super::{AdoptError, Source};
 use crate::error::Error;
 use crate::keys::Passphrases;
+use crate::log::{self, Did, Entry};
 use crate::publish::TIMESTAMP;
 use crate::repository::Repository;
 use crate::storage::{LocalStorage, METADATA_LIMIT, NewFile, Storage, Swap};
@@ -36,6 +37,8 @@ pub struct ImportOptions {
     pub anchor: Option<PathBuf>,
     /// Leaves files of targets where they are: they are in the storage already.
     pub metadata_only: bool,
+    /// Why, for the log.
+    pub why: Option<String>,
 }
 
 /// What was taken over.
@@ -79,6 +82,9 @@ pub async fn import(
     let work = fresh.work()?;
     let spool = Spool::new(work.path());
     let seen = spool.fill(source, now).await?;
+    if let Some(role) = seen.absent.first().cloned() {
+        return Err(AdoptError::Absent { source_name: source.name().to_owned(), role }.into());
+    }
     let anchored = options.anchor.as_deref().map(|path| anchor(source, &seen.chain, path)).transpose()?;
     let derived = derive(directory, &seen, &options.given, None, now, passphrases)?;
     let repository = Repository::new(directory, derived.config.clone())?;
@@ -108,6 +114,9 @@ pub async fn import(
         return Err(error);
     }
     fresh.keep();
+    let entry = Entry::new(Did::Import).because(options.why.as_deref()).with("source", source.name());
+    let entry = entry.with("first_root", seen.chain.first_root());
+    log::append_at(directory, now, &seen.chain.adopted(entry))?;
     let mut notes = derived.notes;
     if done.unusable > 0 {
         notes.push(format!(

@@ -14,6 +14,9 @@ use crate::publish::spread_share;
 /// Round spans, and how much shorter than one of them counts as it, in seconds.
 const ROUND: [(i64, i64); 3] = [(86_400, 600), (3_600, 60), (60, 3)];
 
+/// A longer span is a number of minutes by chance only, in seconds.
+const LONGEST_IN_MINUTES: i64 = 2 * 86_400;
+
 /// What is valid for longer was not signed to be renewed; in seconds.
 const LONGEST: i64 = 36_000 * 86_400;
 
@@ -37,7 +40,8 @@ pub(super) fn guess(span: TimeDelta, usual: Period) -> Guess {
     let up = |unit: i64| (seconds + unit - 1) / unit * unit;
     let period = |seconds| Period(TimeDelta::seconds(seconds));
     for (unit, slack) in ROUND {
-        if seconds > 0 && up(unit) - seconds <= slack {
+        let is_usual = unit > 60 || seconds < LONGEST_IN_MINUTES;
+        if is_usual && seconds > 0 && up(unit) - seconds <= slack {
             return Guess { period: period(up(unit)), is_seen: true };
         }
     }
@@ -63,6 +67,7 @@ mod tests {
             (80_000, "1d", "1d", false),
             (20 * 86_400 + 5_000, "30d", "30d", false),
             (40 * 86_400 + 5_000, "30d", "41d", false),
+            (57_955 * 60 - 1, "7d", "41d", false),
             // Expired before it was copied.
             (0, "7d", "7d", false),
             (-86_400, "7d", "7d", false),

@@ -13,6 +13,8 @@ use super::settings::{AdoptedRole, Derived, Given, derive};
 use crate::config::Config;
 use crate::error::Error;
 use crate::keys::{Passphrases, file};
+use crate::log::{self, Did, Entry};
+use crate::publish::settle_line;
 use crate::repository::Repository;
 use crate::state::{State, StateError};
 use crate::storage;
@@ -30,6 +32,8 @@ pub struct RebuildOptions {
     pub given: Given,
     /// Only says what would be done.
     pub dry_run: bool,
+    /// Why, for the log.
+    pub why: Option<String>,
 }
 
 /// What was made again, or would be.
@@ -107,12 +111,17 @@ pub async fn rebuild(
     }
     let repository = Repository::new(directory, config)?;
     let _lock = repository.lock()?;
+    // A publish that was killed when clients could see it already has its line before it is forgotten.
+    settle_line(&repository)?;
     durable::write_atomic(&directory.join("root.json"), set.root().bytes())?;
     forget(&repository)?;
     renew_database(&repository, seen.chain.roots.first(), &mut rebuilt).await?;
     if let Some(derived) = &derived {
         put_settings(&repository, derived, &mut rebuilt)?;
     }
+    let entry = Entry::new(Did::Rebuild).because(options.why.as_deref());
+    let entry = entry.with("settings", derived.is_some()).with("aside", rebuilt.aside.len());
+    log::append_at(directory, now, &seen.chain.adopted(entry))?;
     Ok(rebuilt)
 }
 

@@ -12,6 +12,7 @@ use tuf_core::{Delegations, Hashes, Limits, RoleName, Targets, TopLevel};
 
 use super::{AdoptError, Source};
 use crate::error::Error;
+use crate::log::{Entry, Point};
 use crate::repository::repository_limits;
 
 /// Metadata files fetched at the same time.
@@ -31,6 +32,12 @@ pub(crate) struct Met<'a> {
     pub(super) role: &'a Trusted<Targets>,
     /// `None` for `targets`.
     pub(super) delegator: Option<&'a Trusted<Targets>>,
+}
+
+impl Met<'_> {
+    pub(crate) const fn role(&self) -> &Trusted<Targets> {
+        self.role
+    }
 }
 
 impl Chain {
@@ -72,6 +79,12 @@ impl Chain {
     /// The timestamp's version.
     pub(crate) fn timestamp_version(&self) -> u64 {
         self.set.timestamp().header.version
+    }
+
+    /// Tells the log what was found published.
+    pub(crate) fn adopted(&self, entry: Entry) -> Entry {
+        let timestamp = Point::of(self.set.timestamp().bytes(), self.timestamp_version());
+        entry.adopted(self.set.root().header.version, timestamp)
     }
 
     /// The sha256 of the first root: which repository this is.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tuf_client::durable::{Access, Created, Placed};
 
 use super::BackupError;
+use crate::adopt::AdoptError;
 use crate::error::Error;
 
 /// The entry that says what the others are.
@@ -219,6 +220,17 @@ impl Archive {
         let read = reader.read_to_end(&mut bytes);
         read.map_err(|source| BackupError::Io { action: "read", path: self.path.clone(), source })?;
         Ok(bytes)
+    }
+
+    /// What is wrong with its metadata, by the archive's name, where it was unpacked for a moment only.
+    pub(super) fn refused(&self, error: Error) -> Error {
+        match error {
+            Error::Adopt(AdoptError::Refused { file, source, .. }) => {
+                self.damaged(format!("{file} does not verify: {}", tuf_client::chain(&source)))
+            }
+            Error::Adopt(AdoptError::Unpublished { file, .. }) => self.damaged(format!("it has no {file}")),
+            error => error,
+        }
     }
 
     pub(super) fn damaged(&self, reason: impl Into<String>) -> Error {

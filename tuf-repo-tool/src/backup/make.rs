@@ -14,9 +14,13 @@ use crate::config::{Config, RoleKind};
 use crate::error::Error;
 use crate::event::Events;
 use crate::keys::file;
+use crate::log::{self, Did, Entry};
 use crate::publish::TIMESTAMP;
 use crate::repository::Repository;
 use crate::storage::{METADATA_LIMIT, Storage};
+
+/// How often a backup is begun anew because somebody published.
+const TRIES: usize = 5;
 
 /// Which private keys go into a backup (PEP 458 wants one with all of them and one with those that are online).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,10 +82,7 @@ pub async fn backup(
     options: &BackupOptions,
 ) -> Result<BackedUp, Error> {
     let (storage, now) = (&**repository.storage(), repository.now());
-    // What this timestamp leads to is there from now on, whatever is published meanwhile.
-    let timestamp =
-        block_in_place(|| storage.read(TIMESTAMP, METADATA_LIMIT))?.ok_or(BackupError::Unpublished)?;
-    let seen = Seen::read(&Source::of(repository.storage())?, now, async |_, _| Ok(())).await?;
+    let Moment { seen, log, staged: (staged, staged_count), events } = moment(repository).await?;
     let keys = keys(repository, options)?;
     let (signs, lacks): (Vec<_>, Vec<_>) = seen.authorities().partition(|(_, listed)| {
         let ours = listed.role.keyids.iter().filter_map(|id| listed.keys.get(id)?.public());
@@ -91,8 +92,6 @@ pub async fn backup(
     });
     let name = |roles: Vec<(&str, _)>| roles.into_iter().map(|(role, _)| role.to_owned()).collect::<Vec<_>>();
     let (signs, lacks) = (name(signs), name(lacks));
-    let (staged, staged_count) = staged::write(&repository.open_state().await?).await?;
-    let events = Events::of(repository).pending()?;
 
     let mut writer = Writer::create(path, now)?;
     let read = |path: &Path| std::fs::read(path).map_err(|error| Error::io("read", path, error));
@@ -108,17 +107,17 @@ pub async fn backup(
             &zeroize::Zeroizing::new(read(&directory.join("keys").join(name))?),
         )?;
     }
-    if directory.join(LOG).exists() {
-        writer.add(LOG, &read(&directory.join(LOG))?)?;
+    if let Some(log) = &log {
+        writer.add(LOG, log)?;
     }
     if staged_count > 0 {
         writer.add(STAGED, &staged)?;
     }
-    for event in &events {
-        let bytes = read(&Events::of(repository).path(event.id()))?;
-        writer.add(&format!("{EVENTS}{}.tufsign", event.id()), &bytes)?;
+    for (id, bytes) in &events {
+        writer.add(&format!("{EVENTS}{id}.tufsign"), bytes)?;
     }
-    block_in_place(|| published(storage, &timestamp, options.targets, &mut writer))?;
+    let timestamp = seen.chain.set.timestamp().bytes();
+    block_in_place(|| published(storage, timestamp, options.targets, &mut writer))?;
     let manifest = writer.finish(Manifest {
         format: FORMAT.to_owned(),
         at: now,
@@ -128,6 +127,9 @@ pub async fn backup(
         signs: signs.clone(),
         files: std::collections::BTreeMap::new(),
     })?;
+    let entry = Entry::new(Did::Backup).because(options.why.as_deref()).with("timestamp", manifest.timestamp);
+    let private: Vec<_> = keys.iter().map(|(name, _)| name.trim_end_matches(".pem")).collect();
+    log::append(repository, &entry.with("file", path.display().to_string()).with("keys", private))?;
     Ok(BackedUp {
         timestamp: manifest.timestamp,
         files: manifest.files.len(),
@@ -138,6 +140,49 @@ pub async fn backup(
         staged: staged_count,
         events: events.len(),
     })
+}
+
+/// What a repository has at one moment, as far as that may change.
+struct Moment {
+    seen: Seen,
+    log: Option<Vec<u8>>,
+    /// The lines, and how many changes they are.
+    staged: (Vec<u8>, usize),
+    /// By their IDs.
+    events: Vec<(String, Vec<u8>)>,
+}
+
+/// What is staged is read before what is published: a change that is published meanwhile is in both, and never in neither. So is
+/// the log, which must not know of what the backup has not. If somebody publishes meanwhile, it is tried again.
+async fn moment(repository: &Repository) -> Result<Moment, Error> {
+    let (storage, now) = (&**repository.storage(), repository.now());
+    let mut tries = 0;
+    loop {
+        let before = block_in_place(|| storage.read(TIMESTAMP, METADATA_LIMIT))?;
+        let before = before.ok_or(BackupError::Unpublished)?;
+        let log = unless_absent(&repository.directory().join(LOG))?;
+        let staged = staged::write(&repository.open_state().await?).await?;
+        let mut events = Vec::new();
+        for event in Events::of(repository).pending()? {
+            // One that is finished just now is published.
+            let bytes = unless_absent(&Events::of(repository).path(event.id()))?;
+            events.extend(bytes.map(|bytes| (event.id().to_owned(), bytes)));
+        }
+        let seen = Seen::read(&Source::of(repository.storage())?, now, async |_, _| Ok(())).await?;
+        tries += 1;
+        if **seen.chain.set.timestamp().bytes() == *before || tries == TRIES {
+            return Ok(Moment { seen, log, staged, events });
+        }
+    }
+}
+
+/// A file, if it is there.
+fn unless_absent(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, error)),
+    }
 }
 
 /// Published files, the timestamp at the end. What is published meanwhile comes along, but for its timestamp.

@@ -7,6 +7,7 @@
 mod archive;
 mod error;
 mod make;
+mod names;
 mod restore;
 mod staged;
 

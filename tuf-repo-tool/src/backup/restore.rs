@@ -2,18 +2,21 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use tokio::task::block_in_place;
 use tuf_client::durable::{self, Access, Placed};
 
 use super::archive::Archive;
+use super::names::strange;
+use super::staged::Listed;
 use super::{BackupError, EVENTS, KEYS, LOG, PUBLIC, ROOT, SETTINGS, STAGED, staged};
 use crate::adopt::{
     Carrier, Fresh, Seen, Source, Spool, carry_metadata, carry_targets, clear, published_timestamp,
 };
 use crate::config::Config;
 use crate::error::Error;
+use crate::log::{self, Did, Entry};
 use crate::repository::Repository;
 use crate::storage::NewFile;
 
@@ -27,6 +30,8 @@ pub struct RestoreOptions {
     pub public_url: Option<url::Url>,
     /// The version with which the next timestamp, snapshot and everything that is signed here begin.
     pub min_version: Option<u64>,
+    /// Why, for the log.
+    pub why: Option<String>,
 }
 
 /// What was restored.
@@ -66,13 +71,17 @@ pub async fn restore(
     now: DateTime<Utc>,
 ) -> Result<Restored, Error> {
     let archive = block_in_place(|| Archive::open(path))?;
+    let mut entries = archive.manifest.files.iter();
+    if let Some(reason) = entries.find_map(|(name, entry)| strange(name, &entry.sha256)) {
+        return Err(archive.damaged(reason));
+    }
     let fresh = Fresh::begin(directory)?;
     let work = fresh.work()?;
     let spool = Spool::new(work.path());
     block_in_place(|| unpack_metadata(&archive, &spool))?;
     let config = config(&archive, work.path(), options)?;
     let ours = spool.source()?;
-    let seen = Seen::read(&ours, now, async |_, _| Ok(())).await?;
+    let seen = Seen::read(&ours, now, async |_, _| Ok(())).await.map_err(|error| archive.refused(error))?;
     let found = seen.chain.timestamp_version();
     if seen.chain.first_root() != archive.manifest.first_root || found != archive.manifest.timestamp {
         return Err(archive.damaged("its metadata is not that of the repository that its manifest names"));
@@ -89,18 +98,34 @@ pub async fn restore(
     let lock = repository.lock()?;
     let newest =
         newest(&repository, &seen, is_published, now, &work.path().join("found"), &mut notes).await?;
-    let version = newest.version(&seen);
-    repository.config.min_version = options.min_version.filter(|asked| *asked > version);
+    let version = newest.seen(&seen).chain.timestamp_version();
+    // That of the backup may not have been reached yet.
+    let least = options.min_version.max(repository.config.min_version);
+    repository.config.min_version = least.filter(|least| *least > version);
     if options.min_version.is_some() && repository.config.min_version.is_none() {
         notes.push(format!("timestamp {version} is published: --min-version was not needed"));
     }
     if repository.config.min_version.is_some() {
         notes.push(
-            "a newer root, targets or bins that is lost stays lost: what it said is signed again by an event (`tuf-repo event open`)"
+            "a newer root, targets or bins that is lost stays lost: what it said is signed again, where its keys are elsewhere by an event \
+             (`tuf-repo event open`)"
                 .to_owned(),
         );
     }
-    if matches!(newest, Newest::Backup) && options.min_version.is_none() {
+    let mut staged = staged;
+    if version > found && !staged.is_empty() {
+        let source = newest.source(&repository)?;
+        let (then, today) = (listed(&ours, &staged, now).await?, listed(&source, &staged, now).await?);
+        let outdated = staged.without_outdated(&then, &today);
+        notes.extend(outdated_note(&outdated, found));
+        if staged.has_edits() {
+            notes.push(format!(
+                "changes of roles that were staged at timestamp {found} are staged again; if they were published since, publishing them \
+                 again fails or undoes what came after: `tuf-repo plan` shows them"
+            ));
+        }
+    }
+    if matches!(newest, Newest::Backup) && repository.config.min_version.is_none() {
         notes.push(format!(
             "nothing newer than timestamp {version} was found; if clients saw a newer one since {}, they refuse everything up to it as a \
              rollback: then restore with --min-version N, with N above the last version that they saw",
@@ -131,6 +156,14 @@ pub async fn restore(
         }
     };
     fresh.keep();
+    let entry = Entry::new(Did::Restore).because(options.why.as_deref()).with("backup", found);
+    let entry = entry.with("made", archive.manifest.at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    let entry = repository
+        .config
+        .min_version
+        .into_iter()
+        .fold(entry, |entry, least| entry.with("min_version", least));
+    log::append_at(directory, now, &newest.seen(&seen).chain.adopted(entry))?;
     drop(lock);
     if counts.targets == 0 && seen.targets > 0 && matches!(newest, Newest::Backup) {
         notes.push(format!(
@@ -160,12 +193,19 @@ enum Newest {
 }
 
 impl Newest {
-    fn version(&self, backup: &Seen) -> u64 {
-        let seen = match self {
+    fn seen<'a>(&'a self, backup: &'a Seen) -> &'a Seen {
+        match self {
             Self::Backup => backup,
             Self::Storage(seen) | Self::Url(_, seen, _) => seen,
-        };
-        seen.chain.timestamp_version()
+        }
+    }
+
+    /// Where it can be read; not asked for what is the backup's.
+    fn source(&self, repository: &Repository) -> Result<Source, Error> {
+        match self {
+            Self::Url(_, _, spool) => spool.source(),
+            Self::Backup | Self::Storage(_) => Source::of(repository.storage()),
+        }
     }
 
     fn name(&self, repository: &Repository) -> String {
@@ -175,6 +215,33 @@ impl Newest {
             Self::Url(source, ..) => source.name().to_owned(),
         }
     }
+}
+
+/// What is listed of the targets that are staged: who signed for each, and what.
+async fn listed(source: &Source, staged: &staged::Restored, now: DateTime<Utc>) -> Result<Listed, Error> {
+    let mut listed = Listed::new();
+    Seen::read(source, now, async |_, met| {
+        let role = met.role();
+        for (path, file) in staged.paths().filter_map(|path| Some((path, role.targets.get(path)?))) {
+            listed.entry(path.to_string()).or_default().push((role.role_name().clone(), file));
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(listed)
+}
+
+/// What the operator should know of changes that are not staged again.
+fn outdated_note(outdated: &[String], found: u64) -> Option<String> {
+    let first = outdated.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let more = if outdated.len() > 8 { " …" } else { "" };
+    (!outdated.is_empty()).then(|| {
+        format!(
+            "{} changes that were staged at timestamp {found} are left out, because what is published of these targets was changed \
+             since: {first}{more}",
+            outdated.len()
+        )
+    })
 }
 
 /// Looks where published files are to be, and where clients get them.
@@ -306,7 +373,10 @@ fn unpack_metadata(archive: &Archive, spool: &Spool) -> Result<(), Error> {
 fn config(archive: &Archive, work: &Path, options: &RestoreOptions) -> Result<Config, Error> {
     let bytes = archive.read(SETTINGS)?.ok_or_else(|| archive.damaged("it has no settings"))?;
     durable::write_private(&Config::path(work), &bytes)?;
-    let mut config = Config::load(work)?;
+    let mut config = Config::load(work).map_err(|error| match error {
+        Error::Config { reason, .. } => archive.damaged(format!("its {SETTINGS}: {reason}")),
+        error => error,
+    })?;
     if options.storage.is_some() {
         config.storage.clone_from(&options.storage);
     }

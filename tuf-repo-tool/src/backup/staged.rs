@@ -1,5 +1,7 @@
 //! What is staged, as lines of JSON.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tuf_core::canonical::to_wire;
@@ -46,6 +48,9 @@ pub(super) async fn write(state: &State) -> Result<(Vec<u8>, usize), Error> {
     Ok((bytes, lines.len()))
 }
 
+/// Targets by their paths, as roles list them.
+pub(super) type Listed = BTreeMap<String, Vec<(RoleName, TargetFile)>>;
+
 /// What was staged when a backup was made.
 #[derive(Debug, Default)]
 pub(super) struct Restored {
@@ -89,6 +94,39 @@ impl Restored {
         Ok(())
     }
 
+    /// How many changes that is.
+    pub(super) fn len(&self) -> usize {
+        self.edits.len() + self.targets.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The targets that are staged.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &TargetPath> {
+        self.targets.targets().map(|(path, _)| path)
+    }
+
+    /// Whether roles were changed, besides targets.
+    pub(super) fn has_edits(&self) -> bool {
+        !self.edits.is_empty()
+    }
+
+    /// Leaves out the targets that are not published as they were when this was staged, and gives their paths: a staged change
+    /// was published since, or something newer was, which it would undo.
+    pub(super) fn without_outdated(&mut self, then: &Listed, now: &Listed) -> Vec<String> {
+        let staged = std::mem::take(&mut self.targets);
+        let mut outdated = Vec::new();
+        for (path, Change { file, role }) in staged.targets() {
+            match then.get(path.as_str()) == now.get(path.as_str()) {
+                true => self.targets.change(path.clone(), file.clone(), role.clone()),
+                false => outdated.push(path.to_string()),
+            }
+        }
+        outdated
+    }
+
     /// Stages it again; gives how many changes that is.
     pub(super) async fn stage(&self, state: &State) -> Result<usize, Error> {
         for edit in &self.edits {
@@ -97,6 +135,6 @@ impl Restored {
         if !self.targets.is_empty() {
             state.stage(&self.targets).await?;
         }
-        Ok(self.edits.len() + self.targets.len())
+        Ok(self.len())
     }
 }

@@ -7,7 +7,6 @@ use comfy_table::presets::NOTHING;
 use tuf_client::clock;
 use tuf_repo_tool::adopt::{self, AdoptedRole, Given, ImportOptions, RebuildOptions, Source};
 use tuf_repo_tool::keys::{KeyUri, Passphrases};
-use tuf_repo_tool::log::{self, Did, Entry};
 use tuf_repo_tool::state::StateUrl;
 use url::Url;
 
@@ -73,11 +72,8 @@ pub(crate) async fn rebuild(args: &RebuildArgs, repo: &Path, output: &Output) ->
     options.settings = args.settings;
     options.dry_run = args.dry_run;
     options.given = args.given.given();
+    options.why = args.reason.text().map(str::to_owned);
     let rebuilt = adopt::rebuild(repo, &options, clock::now(), &mut Passphrases::from_environment()).await?;
-    if !args.dry_run {
-        let entry = Entry::new(Did::Rebuild).with("timestamp", rebuilt.timestamp).with("root", rebuilt.root);
-        log::append_at(repo, clock::now(), &entry.because(args.reason.text()))?;
-    }
     let mut text = format!(
         "{} from root {} and timestamp {}, which list {} targets\n",
         if args.dry_run { "would be rebuilt" } else { "rebuilt" },
@@ -131,13 +127,9 @@ pub(crate) async fn import(args: &ImportArgs, output: &Output) -> Result<(), Fai
     options.given = args.given.given();
     options.anchor.clone_from(&args.root);
     options.metadata_only = args.metadata_only;
+    options.why = args.reason.text().map(str::to_owned);
     let mut passphrases = Passphrases::from_environment();
     let imported = adopt::import(&source, &args.directory, &options, clock::now(), &mut passphrases).await?;
-    let entry = Entry::new(Did::Import)
-        .with("timestamp", imported.timestamp)
-        .with("root", imported.root)
-        .with("first_root", imported.first_root.as_str());
-    log::append_at(&args.directory, clock::now(), &entry.because(args.reason.text()))?;
     let directory = args.directory.display();
     let text = format!(
         "{directory} is a repository with root {} and timestamp {}: {} targets, {} files fetched ({})\n{}first root: sha256 {}\n\

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use tuf_client::clock;
-use tuf_repo_tool::Repository;
 use tuf_repo_tool::backup::{self as library, BackupOptions, RestoreOptions, WhichKeys};
-use tuf_repo_tool::log::{self, Did, Entry};
+use tuf_repo_tool::{HIGHEST_MIN_VERSION, Repository};
 use url::Url;
 
 use super::log::Reason;
@@ -50,8 +49,6 @@ pub(crate) async fn backup(
     options.targets = args.targets;
     options.why = args.reason.text().map(str::to_owned);
     let done = library::backup(repository, &args.file, &options).await?;
-    let entry = Entry::new(Did::Backup).with("timestamp", done.timestamp).with("keys", done.keys.clone());
-    log::append(repository, &entry.because(args.reason.text()))?;
     let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
     let text = format!(
         "{}: timestamp {}, {} files ({}), {} staged changes, {} pending events\nprivate keys in it: {}\nthey suffice to sign: {}\n\
@@ -77,7 +74,7 @@ pub(crate) struct RestoreArgs {
     /// The directory of the repository; it must not be one yet
     directory: PathBuf,
     /// Sign from now on with versions from N on: when clients have seen newer ones than the backup has, and those are lost
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=HIGHEST_MIN_VERSION))]
     min_version: Option<u64>,
     /// Where published files are, s3://BUCKET/PREFIX, instead of where the backup says
     #[arg(long, value_name = "URL")]
@@ -94,9 +91,8 @@ pub(crate) async fn restore(args: &RestoreArgs, output: &Output) -> Result<(), F
     options.min_version = args.min_version;
     options.storage.clone_from(&args.storage);
     options.public_url.clone_from(&args.public_url);
+    options.why = args.reason.text().map(str::to_owned);
     let done = library::restore(&args.file, &args.directory, &options, clock::now()).await?;
-    let entry = Entry::new(Did::Restore).with("backup", done.backup).with("timestamp", done.timestamp);
-    log::append_at(&args.directory, clock::now(), &entry.because(args.reason.text()))?;
     let directory = args.directory.display();
     let from = match done.published_from.as_str() {
         "backup" => "published metadata is that of the backup".to_owned(),

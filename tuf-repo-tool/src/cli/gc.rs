@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use tuf_repo_tool::gc::{Amount, Options, Report, SHORTEST_GRACE, gc};
-use tuf_repo_tool::log::{self, Did, Entry};
 use tuf_repo_tool::{Period, Repository, publish};
 
 use super::log::Reason;
@@ -41,7 +40,8 @@ pub(crate) async fn run(args: &Args, repo: &Path, output: &Output) -> Result<(),
     options.keep = args.keep.delta();
     options.grace = args.grace.delta();
     options.delete = args.delete;
-    options.publish = publish::Options::default().guarded(&repository).await?;
+    options.publish =
+        args.reason.clone().into_options(publish::Options::default()).guarded(&repository).await?;
     if repository.config.storage.is_some() && repository.config.state.is_none() {
         output.warn(&format!(
             "no database is shared: files that other machines have staged and not published are garbage after {}",
@@ -49,11 +49,6 @@ pub(crate) async fn run(args: &Args, repo: &Path, output: &Output) -> Result<(),
         ));
     }
     let report = gc(&repository, &lock, &state, &options).await?;
-    if report.deleted && report.garbage.total().files > 0 {
-        let Amount { files, bytes, .. } = report.garbage.total();
-        let entry = Entry::new(Did::Gc).because(args.reason.text()).with("files", files).with("bytes", bytes);
-        log::append(&repository, &entry)?;
-    }
     output.result(&report, &text(&report, args));
     Ok(())
 }

@@ -25,6 +25,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::log::{self, Did, Entry};
 use crate::publish;
 use crate::repository::{Lock, Repository};
 use crate::state::State;
@@ -152,13 +153,26 @@ pub async fn gc(
     let mut sweep = Sweep::new(repository, state, &options);
     // Without a published state nothing tells what is needed.
     if sweep.mark_present().await? {
-        sweep.snapshots().await?;
-        sweep.files().await?;
-        if options.delete {
-            prune::empty_directories(repository, options.grace)?;
+        let swept = sweep_all(&mut sweep).await;
+        // What was removed before it failed, too.
+        let removed = sweep.report.garbage.total();
+        if options.delete && removed.files > 0 {
+            let entry = Entry::new(Did::Gc).because(options.publish.why.as_deref());
+            let entry = entry.with("files", removed.files).with("bytes", removed.bytes);
+            log::append(repository, &entry.with("snapshots", sweep.report.garbage.snapshots.files))?;
         }
+        swept?;
     }
     Ok(sweep.report)
+}
+
+async fn sweep_all(sweep: &mut Sweep<'_>) -> Result<(), Error> {
+    sweep.snapshots().await?;
+    sweep.files().await?;
+    match sweep.options.delete {
+        true => prune::empty_directories(sweep.repository, sweep.options.grace),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

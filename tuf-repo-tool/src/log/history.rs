@@ -35,7 +35,9 @@ pub(super) fn check(logs: &[Named], state: &State, complete: bool) -> Vec<Findin
     let mut versions: BTreeMap<u64, (&Named, &Found, &Point)> = BTreeMap::new();
     for (log, found) in all() {
         let Some(after) = &found.line.after else { continue };
-        built.insert(&after.sha256, (found.line.before.as_ref(), recovers(found)));
+        if !found.line.is_adopted() {
+            built.insert(&after.sha256, (found.line.before.as_ref(), recovers(found)));
+        }
         if found.line.unsure {
             continue;
         }
@@ -59,7 +61,10 @@ pub(super) fn check(logs: &[Named], state: &State, complete: bool) -> Vec<Findin
             roots.entry(signed.version).or_insert((log, found, signed));
         }
     }
-    findings.extend(root_lines(&roots, state, complete));
+    // What was published before somebody took it over need not be in a log.
+    let adopted = all().filter(|(_, found)| found.line.is_adopted());
+    let adopted = adopted.filter_map(|(_, found)| found.line.what.get("root")?.as_u64()).max();
+    findings.extend(root_lines(&roots, state, complete, adopted.unwrap_or_default()));
     findings
 }
 
@@ -92,6 +97,9 @@ fn sequence(log: &Named, built: &Built<'_>, complete: bool) -> Vec<Finding> {
             findings.push(changed.but("a higher version", after.version));
         }
         match (last, before) {
+            _ if found.line.is_adopted() => {
+                findings.extend(last.and_then(|last| adopted(log, found, last, built)))
+            }
             (Some(last), Some(before)) if last == before => {}
             (Some(last), Some(before)) if last.version < before.version => {
                 if let Some(missing) = uncovered(last, before, built) {
@@ -121,6 +129,27 @@ fn sequence(log: &Named, built: &Built<'_>, complete: bool) -> Vec<Finding> {
         last = Some(after);
     }
     findings
+}
+
+/// What a line says was found published, against what this log says was published last before.
+fn adopted(
+    log: &Named,
+    found: &Found,
+    last: &Point,
+    built: &Built<'_>,
+) -> Option<Finding> {
+    let (after, did) = (found.line.after.as_ref()?, &found.line.did);
+    let at = |kind, message: &str| Finding::new(kind, message).at(&log.name, found.number);
+    if last.version > after.version || (last.version == after.version && last != after) {
+        let message = format!("this {did} went on from older files than the log says");
+        return Some(at(Kind::Rollback, &message).but(last, after));
+    }
+    let missing = uncovered(last, after, built)?;
+    let message = format!(
+        "timestamps {} to {missing} are in no log: this {did} found them published",
+        last.version + 1
+    );
+    Some(at(Kind::Note, &message))
 }
 
 /// From `before` back to `last`, as all logs together say it; the first version that is missing.
@@ -184,7 +213,7 @@ fn keys(log: &Named, state: &State) -> Vec<Finding> {
 
 type RootLines<'a> = BTreeMap<u64, (&'a Named, &'a Found, &'a Signed)>;
 
-fn root_lines(lines: &RootLines<'_>, state: &State, complete: bool) -> Vec<Finding> {
+fn root_lines(lines: &RootLines<'_>, state: &State, complete: bool, adopted: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (version, (log, found, signed)) in lines {
         let at = |kind, message: String| Finding::new(kind, message).at(&log.name, found.number);
@@ -202,7 +231,7 @@ fn root_lines(lines: &RootLines<'_>, state: &State, complete: bool) -> Vec<Findi
     for version in state.roots.range(first..).map(|(version, _)| version) {
         if !lines.contains_key(version) && !state.owed {
             let message = format!("root {version} is published, and in no log");
-            let kind = if complete { Kind::Gap } else { Kind::Note };
+            let kind = if complete && version > &adopted { Kind::Gap } else { Kind::Note };
             findings.push(Finding::new(kind, message));
         }
     }

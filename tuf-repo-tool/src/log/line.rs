@@ -9,6 +9,8 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Did;
+
 /// What the first line of a log has as the one before it.
 pub const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -90,6 +92,12 @@ pub struct Line {
 }
 
 impl Line {
+    /// Whether it says what was found published, and not that something was: an import, a restore, a rebuild.
+    pub(crate) fn is_adopted(&self) -> bool {
+        let adopts = [Did::Import, Did::Rebuild, Did::Restore].iter().any(|did| did.name() == self.did);
+        adopts && self.before.is_none() && self.signed.is_empty()
+    }
+
     /// Reads a line, without its end.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ const LOOK_BACK: u64 = 1 << 20;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Did {
-    /// The files of a repository were described for a copy.
+    /// A backup was made.
     Backup,
     /// An event was given up.
     EventAbort,
@@ -178,6 +178,12 @@ impl Entry {
         self
     }
 
+    /// What was found published, whoever published it: this machine goes on from there.
+    pub(crate) fn adopted(mut self, root: u64, timestamp: Point) -> Self {
+        self.after = Some(timestamp);
+        self.with("root", root)
+    }
+
     /// The timestamp after the change.
     pub(crate) const fn after(&self) -> Option<&Point> {
         self.after.as_ref()
@@ -284,7 +290,10 @@ pub(crate) fn last_publish(repository: &Repository) -> Option<Line> {
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    tail::latest(length, LOOK_BACK, read, |line| line.after.is_some().then(|| line.clone())).ok()?
+    tail::latest(length, LOOK_BACK, read, |line| {
+        (line.after.is_some() && !line.is_adopted()).then(|| line.clone())
+    })
+    .ok()?
 }
 
 /// The operating system's user, and this machine.

@@ -367,6 +367,38 @@ fn logs_of_several_machines_cover_each_others_gaps() {
 }
 
 #[test]
+fn what_was_taken_over_covers_what_is_in_no_log_and_hides_no_fork() {
+    let state = |version| State { timestamp: Some(point(version)), ..State::default() };
+    let taken = |version| Entry::new(Did::Restore).adopted(1, point(version));
+    let kinds = |entries: &[Entry], published: u64| -> Vec<Kind> {
+        let directory = tempfile::tempdir().unwrap();
+        write_all(directory.path(), entries);
+        let log = Named { name: "log".to_owned(), lines: parse(&bytes(directory.path())).0 };
+        history::check(&[log], &state(published), true).iter().map(|finding| finding.kind).collect()
+    };
+    assert_eq!(kinds(&[taken(5)], 5), []);
+    assert_eq!(kinds(&[taken(5), publish(5, 6)], 6), []);
+    assert_eq!(kinds(&[publish(0, 1), taken(1), publish(1, 50)], 50), []);
+    assert_eq!(kinds(&[publish(0, 1), taken(3), publish(3, 4)], 4), [Kind::Note]);
+    assert_eq!(kinds(&[publish(0, 1), publish(1, 2), taken(1)], 2), [Kind::Rollback]);
+    assert_eq!(kinds(&[publish(0, 1), taken(3), publish(4, 5)], 5), [Kind::Note, Kind::Gap]);
+    assert_eq!(kinds(&[publish(0, 1), taken(3), publish(1, 4)], 4), [Kind::Note, Kind::Fork]);
+    assert_eq!(kinds(&[taken(5)], 6), [Kind::CutOff]);
+    // A publish is one, whatever it is called.
+    let mut publish = publish(4, 5);
+    publish.did = Did::Restore;
+    assert_eq!(kinds(&[taken(3), publish], 5), [Kind::Gap]);
+    // Roots of before are in no log; those of later must be.
+    let directory = tempfile::tempdir().unwrap();
+    let root = |version| Entry::new(Did::EventFinish).signed("root", version, ["cc".to_owned()]);
+    write_all(directory.path(), &[root(1), Entry::new(Did::Import).adopted(3, point(5)), root(5)]);
+    let log = Named { name: "log".to_owned(), lines: parse(&bytes(directory.path())).0 };
+    let mut state = state(5);
+    state.roots = (1..=5).map(|version| (version, vec!["cc".to_owned()])).collect();
+    assert_eq!(faults(&history::check(&[log], &state, true)), [Kind::Gap]);
+}
+
+#[test]
 fn keys_and_roots_are_held_against_what_is_published() {
     let log = || {
         let directory = tempfile::tempdir().unwrap();

@@ -107,7 +107,7 @@ fn signed(entry: Entry, file: &NewFile) -> Entry {
 ///
 /// # Errors
 /// [`Error::Unlogged`]: then the journal must be kept. [`Error::Storage`], [`Error::Io`].
-pub(super) fn settle(repository: &Repository) -> Result<(), Error> {
+pub(crate) fn settle(repository: &Repository) -> Result<(), Error> {
     let Some((prepared, unsure)) = block_in_place(|| owed(repository))? else { return Ok(()) };
     if log::append_late(repository, &prepared.entry, prepared.from, unsure)? {
         tracing::info!("the log has the line now that a publisher owed which died");

@@ -62,7 +62,7 @@ pub(crate) use elsewhere::{Listed, SignedElsewhere};
 pub use first::bins_role;
 pub(crate) use first::first_tree;
 pub use lease::{LEASE, PublishLease};
-pub(crate) use logged::owes_a_line;
+pub(crate) use logged::{owes_a_line, settle as settle_line};
 pub use pen::{Need, NeedKey};
 pub(crate) use plan::exceeded;
 pub use plan::{Download, Limit, Plan, PlannedRole, PlannedTarget, plan};

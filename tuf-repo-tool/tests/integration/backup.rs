@@ -199,3 +199,129 @@ fn the_commands_of_the_page_on_backups_work() {
         .says("rebuilt from root 1")
         .says("is a repository with root 1");
 }
+
+#[test]
+fn a_least_version_raises_targets_too_and_outlives_another_backup() {
+    let sandbox = Sandbox::new();
+    sandbox.init(&["--preset", "plain"]).ok();
+    sandbox.anchor();
+    publish(&sandbox, &sandbox.repo(), "one.txt", "one");
+    let file = sandbox.path("one.tar");
+    let arguments = ["backup", &file.display().to_string(), "--keys", "--unencrypted-keys"];
+    sandbox.tuf_repo(&arguments).ok();
+    publish(&sandbox, &sandbox.repo(), "one.txt", "two");
+    publish(&sandbox, &sandbox.repo(), "one.txt", "three");
+    let refresh = || sandbox.tuf_client(&["--url", &sandbox.url(), "refresh"]);
+    refresh().ok();
+    std::fs::remove_dir_all(sandbox.repo()).unwrap();
+    // No version is left above it, here or in other programming languages.
+    for highest in ["18446744073709551615", "9007199254740991", "0"] {
+        restore(&sandbox, &file, &sandbox.repo(), &["--min-version", highest]).code(2);
+    }
+    restore(&sandbox, &file, &sandbox.repo(), &["--min-version", "50"]).ok();
+    // It is backed up and restored before anything is signed with it.
+    let second = sandbox.path("second.tar");
+    sandbox.tuf_repo(&["backup", &second.display().to_string(), "--keys", "--unencrypted-keys"]).ok();
+    std::fs::remove_dir_all(sandbox.repo()).unwrap();
+    restore(&sandbox, &second, &sandbox.repo(), &[]).ok();
+    sandbox.tuf_repo(&["renew"]).ok().says("snapshot 50, timestamp 50");
+    assert!(sandbox.public("metadata/50.targets.json").is_file());
+    refresh().ok();
+    sandbox.tuf_repo(&["renew"]).ok().says("nothing is due");
+    // Settings that were written by hand.
+    let settings = sandbox.repo().join("tuf-repo.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    write(&settings, text.replace("min_version = 50", "min_version = 9223372036854775807"));
+    sandbox.tuf_repo(&["renew"]).code(1).says("4503599627370496 at most");
+}
+
+#[test]
+fn what_was_staged_and_has_changed_since_is_not_staged_again() {
+    let (sandbox, _) = backed_up(&[]);
+    stage(&sandbox, &sandbox.repo(), "one.txt", "staged");
+    stage(&sandbox, &sandbox.repo(), "two.txt", "staged");
+    let file = sandbox.path("staged.tar");
+    sandbox.tuf_repo(&["backup", &file.display().to_string(), "--keys", "--unencrypted-keys"]).ok();
+    sandbox.tuf_repo(&["remove", "two.txt"]).ok();
+    sandbox.tuf_repo(&["publish"]).ok();
+    publish(&sandbox, &sandbox.repo(), "one.txt", "newest");
+    let kept = sandbox.path("kept");
+    for (name, bytes) in bytes(&sandbox, &sandbox.public("")) {
+        write(&kept.join("public").join(name), bytes);
+    }
+    restore(&sandbox, &file, &kept, &[]).ok().says("staged changes: 1;").says("are left out").says("one.txt");
+    run(&sandbox, &kept, &["plan"]).ok().says("two.txt");
+    run(&sandbox, &kept, &["publish"]).ok().says("1 targets set, 0 removed");
+}
+
+#[test]
+fn taking_over_and_cleaning_up_have_their_lines_and_the_log_stays_intact() {
+    let (sandbox, file) = backed_up(&["--keys", "--unencrypted-keys", "-m", "every night"]);
+    let intact = |directory: &Path, did: &str, why: &str| {
+        run(&sandbox, directory, &["log"]).ok().says(did).says(why);
+        run(&sandbox, directory, &["log", "verify"]).ok().says("intact");
+    };
+    intact(&sandbox.repo(), "backup", "every night");
+    publish(&sandbox, &sandbox.repo(), "one.txt", "two");
+    sandbox.tuf_repo(&["rebuild", "-m", "to be sure"]).ok();
+    intact(&sandbox.repo(), "rebuild", "to be sure");
+
+    // Restored beside something newer that no log here knows of, and gone on.
+    let kept = sandbox.path("kept");
+    for (name, bytes) in bytes(&sandbox, &sandbox.public("")) {
+        write(&kept.join("public").join(name), bytes);
+    }
+    restore(&sandbox, &file, &kept, &["-m", "the disk died"]).ok();
+    intact(&kept, "restore", "the disk died");
+    run(&sandbox, &kept, &["log", "verify"]).ok().says("this restore found them published");
+    publish(&sandbox, &kept, "one.txt", "three");
+    intact(&kept, "publish", "the disk died");
+
+    let second = sandbox.path("second").display().to_string();
+    let source = kept.join("public").display().to_string();
+    let keys: Vec<String> = ["timestamp", "snapshot", "bin-n"]
+        .map(|name| format!("file:{}/keys/{name}.pem", kept.display()))
+        .into();
+    let mut import = sandbox.command(TUF_REPO);
+    import.args(["import", &source, &second, "-m", "moved"]);
+    Run::of(import.args(keys.iter().flat_map(|key| ["--key", key]))).ok();
+    intact(Path::new(&second), "import", "moved");
+    publish(&sandbox, Path::new(&second), "one.txt", "four");
+    intact(Path::new(&second), "publish", "moved");
+
+    // Both logs together.
+    let other = kept.join("log.ndjson").display().to_string();
+    run(&sandbox, Path::new(&second), &["log", "verify", &other]).ok().says("intact");
+
+    for name in sandbox.tree(&kept.join("public")) {
+        let file = std::fs::File::options().append(true).open(kept.join("public").join(name)).unwrap();
+        let written = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(written - std::time::Duration::from_secs(30 * 86_400)).unwrap();
+    }
+    let clean = ["gc", "--keep-last", "1", "--keep", "1h", "-m", "the disk is full"];
+    run(&sandbox, &kept, &clean).ok();
+    assert!(!run(&sandbox, &kept, &["log"]).ok().stdout.contains("the disk is full"), "nothing was removed");
+    run(&sandbox, &kept, &[&clean[..], &["--delete"]].concat()).ok().says("removed");
+    intact(&kept, "gc", "the disk is full");
+}
+
+#[test]
+fn a_backup_that_is_made_while_others_publish_can_be_restored() {
+    let (sandbox, _) = backed_up(&[]);
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            for n in 0..12 {
+                publish(&sandbox, &sandbox.repo(), "one.txt", &n.to_string());
+            }
+        });
+        let mut made = 0;
+        while !publisher.is_finished() {
+            let (file, new) = (sandbox.path(&format!("{made}.tar")), sandbox.path(&format!("new-{made}")));
+            sandbox.tuf_repo(&["backup", &file.display().to_string()]).ok();
+            restore(&sandbox, &file, &new, &[]).ok();
+            run(&sandbox, &new, &["log", "verify"]).ok();
+            made += 1;
+        }
+        assert!(made > 0);
+    });
+}

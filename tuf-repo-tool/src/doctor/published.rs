@@ -8,7 +8,7 @@ use super::Check;
 use crate::config::RoleKind;
 use crate::error::Error;
 use crate::repository::{Published, Repository};
-use crate::rotate::{begun, overlaps};
+use crate::rotate::{Overlap, begun, overlaps};
 use crate::status::differs;
 
 /// Reads what is published, and the copy of its root.
@@ -77,7 +77,12 @@ pub(super) fn settings(repository: &Repository, published: Option<&Published>, c
     let before = checks.len();
     let config = &repository.config;
     if let Some(published) = published {
+        // While keys overlap, the settings name one more than is published.
         let overlaps = block_in_place(|| overlaps(repository, published)).unwrap_or_default();
+        for Overlap { role, key, until } in &overlaps {
+            let until = until.map_or_else(String::new, |until| format!(" until {}", utc(&until)));
+            checks.push(Check::ok("settings", format!("{role}: {key} was replaced and signs too{until}")));
+        }
         let begun = begun(repository);
         let rotates = |kind: &RoleKind| {
             overlaps.iter().any(|overlap| overlap.role == *kind)

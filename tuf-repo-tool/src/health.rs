@@ -170,6 +170,11 @@ fn message(role: &RoleStatus, state: Freshness, events: &[PendingEvent]) -> Opti
         _ if role.renews.is_none() => "another machine signs it".to_owned(),
         _ if role.here => "run `tuf-repo renew`".to_owned(),
         Some(event) => format!("event {} waits for signatures", event.id),
+        // No event signs what is signed every day.
+        None if !role.here && matches!(name.as_str(), "timestamp" | "snapshot" | "bin-n") => {
+            "its keys are not here, and nothing is renewed without them: `tuf-repo doctor` says which"
+                .to_owned()
+        }
         None => format!("its keys are elsewhere: run `tuf-repo event open {name}`"),
     };
     Some(match state {

@@ -112,6 +112,8 @@ fn the_line_of_each_role_says_what_to_do() {
             vec![],
             Some("its keys are elsewhere: run `tuf-repo event open root`"),
         ),
+        // No event is of use to it.
+        (role("timestamp", Some(-1), 99, false), vec![], Some("nothing is renewed without them")),
         (role("root", Some(-1), 99, false), vec![event("root", 60)], Some("event root-2-abc waits")),
         (
             role("targets", Some(-1), 99, false),

@@ -41,6 +41,12 @@ pub enum BackupError {
         /// The version of the backup's timestamp.
         found: u64,
     },
+    /// A key would be overwritten by another one.
+    #[error("{} is there already, and is another key or another copy of it than the backup has", path.display())]
+    OtherKey {
+        /// The key's file.
+        path: PathBuf,
+    },
     /// A private key that anybody could use who reads the archive.
     #[error("the key {} is not encrypted", path.display())]
     PlainKey {
@@ -61,6 +67,9 @@ impl BackupError {
             Self::Exists { .. } => "each backup is a file of its own: name another",
             Self::Io { .. } => return None,
             Self::MinVersion { .. } => "name a version above the last one that clients saw, or leave it out",
+            Self::OtherKey { .. } => {
+                "nothing was restored; move it away if the one in the backup is wanted, it may be the newer one"
+            }
             Self::PlainKey { .. } => {
                 "whoever reads the archive could sign with it; `tuf-repo key import` encrypts a copy, --unencrypted-keys takes it as \
                  it is"

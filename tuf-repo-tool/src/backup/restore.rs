@@ -18,6 +18,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::log::{self, Did, Entry};
 use crate::repository::Repository;
+use crate::rotate::overlaps;
+use crate::status::differs;
 use crate::storage::NewFile;
 
 /// How a backup is restored.
@@ -75,6 +77,7 @@ pub async fn restore(
     if let Some(reason) = entries.find_map(|(name, entry)| strange(name, &entry.sha256)) {
         return Err(archive.damaged(reason));
     }
+    spare_keys(&archive, directory)?;
     let fresh = Fresh::begin(directory)?;
     let work = fresh.work()?;
     let spool = Spool::new(work.path());
@@ -109,6 +112,11 @@ pub async fn restore(
         notes.push(
             "a newer root, targets or bins that is lost stays lost: what it said is signed again, where its keys are elsewhere by an event \
              (`tuf-repo event open`)"
+                .to_owned(),
+        );
+        notes.push(
+            "run `tuf-repo renew` before anything else; then roles that were made after the backup, by `delegate add` or `bins resize`, must be \
+             made again under the same names before clients come: they refuse a snapshot that does not list them any more"
                 .to_owned(),
         );
     }
@@ -164,6 +172,9 @@ pub async fn restore(
         .into_iter()
         .fold(entry, |entry, least| entry.with("min_version", least));
     log::append_at(directory, now, &newest.seen(&seen).chain.adopted(entry))?;
+    if !matches!(newest, Newest::Backup) {
+        notes.extend(block_in_place(|| other_keys(&repository))?);
+    }
     drop(lock);
     if counts.targets == 0 && seen.targets > 0 && matches!(newest, Newest::Backup) {
         notes.push(format!(
@@ -229,6 +240,41 @@ async fn listed(source: &Source, staged: &staged::Restored, now: DateTime<Utc>) 
     })
     .await?;
     Ok(listed)
+}
+
+/// Keys that are in the directory already are not overwritten by others of the same name.
+fn spare_keys(archive: &Archive, directory: &Path) -> Result<(), Error> {
+    for (name, entry) in archive.manifest.files.iter().filter(|(name, _)| name.starts_with(KEYS)) {
+        let path = directory.join(name);
+        match std::fs::read(&path).map(zeroize::Zeroizing::new) {
+            Ok(found) if log::sha256(&found) != entry.sha256 => {
+                return Err(BackupError::OtherKey { path }.into());
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("read", &path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Roles of which the settings of the backup are not what is published.
+fn other_keys(repository: &Repository) -> Result<Vec<String>, Error> {
+    let Some(published) = repository.published()? else { return Ok(Vec::new()) };
+    let overlaps = overlaps(repository, &published)?;
+    let kinds = repository.config.roles.keys().copied();
+    let differs = kinds.filter(|kind| {
+        overlaps.iter().all(|overlap| overlap.role != *kind)
+            && published.role_keys(*kind).is_some_and(|signed| differs(repository, *kind, &signed))
+    });
+    let note = |kind| {
+        format!(
+            "{kind}: other keys or another threshold are published than the settings of the backup say; with the keys in keys/, \
+             `tuf-repo rebuild --settings` derives them anew"
+        )
+    };
+    Ok(differs.map(note).collect())
 }
 
 /// What the operator should know of changes that are not staged again.

@@ -180,6 +180,13 @@ fn a_backup_that_is_not_whole_or_of_another_repository_restores_nothing() {
     let foreign = std::fs::read(&other.1).unwrap();
     refused(&[&foreign[..5_120], &whole[5_120..]].concat(), "another's beginning");
 
+    // Where another key would be lost.
+    let keys = sandbox.path("keyed");
+    write(&keys.join("keys/timestamp.pem"), "another key");
+    restore(&sandbox, &file, &keys, &[]).code(1).says("timestamp.pem is there already");
+    assert_eq!(std::fs::read_to_string(keys.join("keys/timestamp.pem")).unwrap(), "another key");
+    assert_eq!(sandbox.tree(&keys).len(), 1);
+
     // Where another repository is published.
     let taken = sandbox.path("taken");
     for (name, bytes) in bytes(&other.0, &other.0.public("")) {

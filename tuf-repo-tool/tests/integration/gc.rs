@@ -149,3 +149,81 @@ fn a_bucket_is_swept_as_a_directory_is() {
         assert_eq!(report.files, 1);
     });
 }
+
+#[test]
+fn doctor_takes_an_overlap_for_what_it_is() {
+    let sandbox = Sandbox::new();
+    sandbox.init(&["--preset", "plain"]).ok();
+    write(&sandbox.path("one.txt"), "one");
+    sandbox.tuf_repo(&["add", &sandbox.path("one.txt").display().to_string()]).ok();
+    sandbox.tuf_repo(&["publish"]).ok();
+    sandbox.tuf_repo(&["rotate", "timestamp"]).ok();
+    let run = sandbox.tuf_repo(&["doctor"]).ok().says("keys/timestamp.pem was replaced and signs too until");
+    assert!(!run.stdout.contains("names other keys"), "{run:#?}");
+}
+
+/// A client that has seen each state goes on through resizing, cleaning up, and a restore of an older backup, beside something newer
+/// and after all was lost.
+#[test]
+fn a_mirror_is_resized_cleaned_up_lost_and_restored_under_one_client() {
+    for layout in ["pep458", "index"] {
+        let (upstream, sandbox) = (Upstream::start(Options::default()), Sandbox::new());
+        sandbox.init(&["--layout", layout, "--bins", "2"]).ok();
+        sandbox.tuf_repo(&["mirror", "add", "demo"]).ok();
+        upstream.publish("demo", wheel("demo", "1.0"));
+        upstream.publish("demo", sdist("demo", "1.0"));
+        sandbox.sync(&upstream).ok();
+        let whole = || {
+            sandbox.verify();
+            sandbox.tuf_repo(&["verify", "--clients", "--read"]).ok();
+            sandbox.tuf_repo(&["log", "verify"]).ok().says("intact");
+        };
+        let clean = || {
+            age(&sandbox, 30);
+            sandbox.tuf_repo(&["gc", "--keep-last", "1", "--keep", "1h", "--delete"]).ok();
+            whole();
+        };
+        whole();
+        sandbox.tuf_repo(&["bins", "resize", "8"]).ok();
+        sandbox.tuf_repo(&["publish"]).ok();
+        whole();
+        clean();
+        let file = sandbox.path("backup.tar").display().to_string();
+        sandbox.tuf_repo(&["backup", &file, "--targets", "--keys", "--unencrypted-keys"]).ok();
+        upstream.publish("demo", wheel("demo", "2.0"));
+        sandbox.sync(&upstream).ok();
+        clean();
+        sandbox.tuf_repo(&["rotate", "bin-n"]).ok();
+        sandbox.tuf_repo(&["bins", "resize", "4"]).ok();
+        sandbox.tuf_repo(&["publish"]).ok();
+        clean();
+        assert_eq!(sandbox.files("demo").len(), 3);
+
+        // Only what is published is left.
+        for name in ["keys", "state"] {
+            std::fs::remove_dir_all(sandbox.repo().join(name)).unwrap();
+        }
+        for name in ["tuf-repo.toml", "root.json", "log.ndjson"] {
+            std::fs::remove_file(sandbox.repo().join(name)).unwrap();
+        }
+        let directory = sandbox.repo().display().to_string();
+        let run = sandbox.tuf_repo(&["restore", &file, &directory]).ok();
+        assert!(
+            run.stderr.contains("bin-n: other keys") && !run.stderr.contains("targets: other keys"),
+            "{run:#?}"
+        );
+        whole();
+
+        // All is lost.
+        std::fs::remove_dir_all(sandbox.repo()).unwrap();
+        sandbox
+            .tuf_repo(&["restore", &file, &directory, "--min-version", "99"])
+            .ok()
+            .says("under the same names");
+        sandbox.tuf_repo(&["renew"]).ok();
+        // Clients have seen four bins: a snapshot without these is a rollback.
+        sandbox.tuf_repo(&["bins", "resize", "4"]).ok();
+        sandbox.tuf_repo(&["publish"]).ok();
+        whole();
+    }
+}

@@ -54,7 +54,7 @@ pub(crate) fn follow_bins(repository: &Repository, edits: &[Edit]) {
         Edit::EditBins(edit) if edit.delegator == bins_role() => edit.count,
         _ => None,
     };
-    let Some(count) = edits.iter().filter_map(count).last() else { return };
+    let Some(count) = edits.iter().filter_map(count).next_back() else { return };
     let saved = SettingsFile::open(repository.directory()).and_then(|mut settings| {
         settings.set_bins(count);
         settings.save()

@@ -276,7 +276,7 @@ impl Error {
             Self::Client(error) => error.hint(),
             Self::Clock { .. } => Some(
                 "set the clock of this machine (NTP) and run the command again; if it is right now and was ahead when that was \
-                 signed: `publish --clock-is-right` or `renew --clock-is-right`, once"
+                 signed: the same with --clock-is-right, once (`publish` and `renew` take it, too)"
                     .to_owned(),
             ),
             Self::NotLocal { .. } => Some(

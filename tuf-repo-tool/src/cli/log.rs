@@ -42,7 +42,7 @@ impl Reason {
     }
 }
 
-/// For the commands that sign again and again.
+/// For the commands that sign what is published.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Signing {
     #[command(flatten)]
@@ -53,6 +53,10 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.reason.text()
+    }
+
     pub(crate) fn options(&self) -> Options {
         let mut options = self.reason.clone().into_options(Options::default());
         options.clock_is_right = self.clock_is_right;

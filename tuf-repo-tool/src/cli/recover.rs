@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use tuf_repo_tool::keys::{KeyUri, Passphrases};
-use tuf_repo_tool::publish::{Changes, Options, Outcome, read_back};
+use tuf_repo_tool::publish::{Changes, Outcome, read_back};
 use tuf_repo_tool::recover::{
     self as library, Applied, Compromised, Difference, DifferenceKind, Plan, Request,
 };
 use tuf_repo_tool::{Error, Repository};
 
-use super::log::Reason;
+use super::log::Signing;
 use super::publish::{document as outcome_document, report, text as outcome_text};
 use super::{Failure, Output};
 
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", requires = "apply")]
     plan: Option<String>,
     #[command(flatten)]
-    reason: Reason,
+    signing: Signing,
 }
 
 fn new_key(text: &str) -> Result<(String, KeyUri), String> {
@@ -57,7 +57,7 @@ impl Args {
         let Some(known_good) = self.known_good else { return Ok(None) };
         let roles: Vec<&str> = self.compromised.iter().map(|named| named.role.as_str()).collect();
         let reason = self
-            .reason
+            .signing
             .text()
             .map_or_else(|| format!("Recovery from a compromise of {}", roles.join(", ")), str::to_owned);
         let mut request = Request::new(self.compromised.clone(), known_good, reason);
@@ -133,7 +133,7 @@ async fn apply(
     output: &Output,
 ) -> Result<(), Failure> {
     let lock = repository.lock()?;
-    let options = Options::default().guarded(repository).await?;
+    let options = args.signing.options().guarded(repository).await?;
     let mut passphrases = Passphrases::from_environment();
     let applied =
         library::apply(repository, &lock, &mut passphrases, request, args.plan.as_deref(), &options).await?;

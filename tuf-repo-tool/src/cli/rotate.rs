@@ -7,11 +7,10 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use tuf_repo_tool::keys::{KeyUri, Passphrases};
 use tuf_repo_tool::log::{self, Did, Entry};
-use tuf_repo_tool::publish::Options;
 use tuf_repo_tool::rotate::{Overlap, Rotate, Rotated, end_overlaps, rotate};
 use tuf_repo_tool::{Period, PeriodError, Repository};
 
-use super::log::Reason;
+use super::log::Signing;
 use super::publish::{document as outcome_document, text as outcome_text};
 use super::{Failure, Output};
 
@@ -39,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["keys", "to", "offline_keys", "overlap", "discarded"])]
     end: bool,
     #[command(flatten)]
-    reason: Reason,
+    signing: Signing,
 }
 
 pub(crate) async fn run(args: Args, mut repository: Repository, output: &Output) -> Result<(), Failure> {
@@ -49,7 +48,7 @@ pub(crate) async fn run(args: Args, mut repository: Repository, output: &Output)
         let (over, _) = end_overlaps(&repository, &lock, true)?;
         if !over.is_empty() {
             let keys: Vec<String> = over.iter().map(|over| over.key.to_string()).collect();
-            let entry = Entry::new(Did::Settings).because(args.reason.text()).with("no_longer_sign", keys);
+            let entry = Entry::new(Did::Settings).because(args.signing.text()).with("no_longer_sign", keys);
             log::append(&repository, &entry)?;
         }
         let lines: Vec<String> =
@@ -68,8 +67,8 @@ pub(crate) async fn run(args: Args, mut repository: Repository, output: &Output)
     request.overlap = args.overlap;
     request.discarded = args.discarded;
     request.encrypted = !args.no_passphrase;
-    request.reason = args.reason.text().map(str::to_owned);
-    let options = Options::default().guarded(&repository).await?;
+    request.reason = args.signing.text().map(str::to_owned);
+    let options = args.signing.options().guarded(&repository).await?;
     let mut passphrases = Passphrases::from_environment();
     let rotated = rotate(&mut repository, &lock, &mut passphrases, &request, &options).await?;
     output.result(&document(&rotated), &text(&rotated));

@@ -153,6 +153,20 @@ impl<'a> Events<'a> {
         self.directory.join("finished").join(format!("{id}{SUFFIX}")).exists()
     }
 
+    /// The recovery whose root has this version, if it was carried out here.
+    pub(crate) fn finished_recovery(&self, root: u64) -> Result<Option<Bundle>, Error> {
+        let start = format!("root-{root}-");
+        for file in std::fs::read_dir(self.directory.join("finished")).into_iter().flatten().flatten() {
+            let is_root = file.file_name().to_str().is_some_and(|name| name.starts_with(&start));
+            if let Some(bundle) = is_root.then(|| read(&file.path())).transpose()?
+                && bundle.recovery().is_some()
+            {
+                return Ok(Some(bundle));
+            }
+        }
+        Ok(None)
+    }
+
     pub(crate) fn finished(&self, id: &str) -> Result<PathBuf, Error> {
         self.end(id, "finished")
     }

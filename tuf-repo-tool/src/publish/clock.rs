@@ -16,6 +16,8 @@ use crate::repository::{Published, Repository};
 /// Clocks of machines that are kept in step by NTP differ by far less.
 pub(crate) const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
+const OWN: &str = "by this machine, as its log says";
+
 /// When something was signed, and how that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
@@ -33,14 +35,7 @@ pub(super) fn check(
     options: &Options,
 ) -> Result<(), Error> {
     let now = repository.now();
-    if let Some(known) = known(repository, published, own(repository).as_ref())?
-        && now < known.at - TOLERANCE
-    {
-        if !options.clock_is_right {
-            return Err(Error::Clock { now, signed: known.at, by: known.by });
-        }
-        tracing::warn!("signing at {now}, although something was signed at {} ({})", known.at, known.by);
-    }
+    not_before(now, known(repository, published, own(repository).as_ref())?, options)?;
     if let Some(end) = published.map(end)
         && end < now
     {
@@ -48,6 +43,30 @@ pub(super) fn check(
             "all that is published has expired, the last of it at {end}, and it is {now}: if that cannot be, set the clock"
         );
     }
+    Ok(())
+}
+
+/// As [`check`], before a recovery. What is published may say any time: of a machine that has published, its log says it, of another
+/// one `good`, when by its settings the snapshot was signed that is gone back to.
+///
+/// # Errors
+/// [`Error::Clock`].
+pub(crate) fn check_recovery(
+    repository: &Repository,
+    good: DateTime<Utc>,
+    options: &Options,
+) -> Result<(), Error> {
+    let own = own(repository).map(|(_, at)| Known { at, by: OWN });
+    let good = Known { at: good, by: "as the expiry of the good snapshot says" };
+    not_before(repository.now(), own.or(Some(good)), options)
+}
+
+fn not_before(now: DateTime<Utc>, known: Option<Known>, options: &Options) -> Result<(), Error> {
+    let Some(Known { at, by }) = known.filter(|known| now < known.at - TOLERANCE) else { return Ok(()) };
+    if !options.clock_is_right {
+        return Err(Error::Clock { now, signed: at, by });
+    }
+    tracing::warn!("signing at {now}, although something was signed at {at} ({by})");
     Ok(())
 }
 
@@ -69,7 +88,7 @@ fn known(
     published: Option<&Published>,
     own: Option<&(String, DateTime<Utc>)>,
 ) -> Result<Option<Known>, Error> {
-    let own_time = own.map(|(_, at)| Known { at: *at, by: "by this machine, as its log says" });
+    let own_time = own.map(|(_, at)| Known { at: *at, by: OWN });
     let Some(published) = published else { return Ok(own_time) };
     let set = published.set();
     if own.is_some_and(|(sha256, _)| *sha256 == log::sha256(set.timestamp().bytes())) {

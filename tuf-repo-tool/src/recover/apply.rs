@@ -81,6 +81,13 @@ pub async fn apply(
                     (format!("{planned}, another state"), format!("timestamp {timestamp}"));
                 return Err(RecoverError::Moved { planned, found, plan: id }.into());
             }
+            let done = Events::of(repository).finished_recovery(survey.evidence.root()?.header.version)?;
+            if let Some(done) =
+                done.filter(|done| plan.is_none() && done.recovery() == Some(&asked(&request)))
+            {
+                return Err(RecoverError::Done { event: done.id().to_owned(), plan: id }.into());
+            }
+            survey.check_clock(options)?;
             // Whatever of the known good state is missing or was never signed is found before anything is made.
             plan::plan(repository, &request, |_| Ok(()))?;
             let (keys, missing) = keys::choose(&survey)?;
@@ -141,13 +148,17 @@ fn bind(survey: &Survey<'_>, record: &mut Record, plan: Option<&str>) -> Result<
     Ok(())
 }
 
+fn asked(request: &Request) -> Recovery {
+    Recovery { known_good: request.known_good, compromised: request.roles() }
+}
+
 /// Opens the event, unless that was done before.
 fn open(survey: &Survey<'_>, mut record: Record) -> Result<String, Error> {
     let repository = survey.evidence.repository;
     if let Some(id) = record.event {
         return Ok(id);
     }
-    let recovery = Recovery { known_good: record.request.known_good, compromised: record.request.roles() };
+    let recovery = asked(&record.request);
     // Killed after it was opened, and before that was written down.
     let mut pending = Events::of(repository).pending()?.into_iter();
     let id = match pending.find(|event| event.recovery() == Some(&recovery)) {
@@ -258,6 +269,7 @@ pub(crate) async fn finish(
         let mut changed = repository.clone();
         changed.config = keys::settings(&repository.config, &record.keys);
         if !carried(&changed, &bundle)? {
+            survey.check_clock(options)?;
             let summary = publish(&survey, &changed, lock, passphrases, &bundle, options).await?;
             finished.outcome = Outcome::Published(summary);
             finished.root = version;

@@ -17,6 +17,14 @@ pub enum RecoverError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Just this was carried out, and no root has come since.
+    #[error("this recovery is done: event {event} is finished, and its root is the newest")]
+    Done {
+        /// Its event.
+        event: String,
+        /// The ID of a plan to do it once more.
+        plan: String,
+    },
     /// Files of targets that are restored are missing or damaged, and in no archive.
     #[error("{} files of restored targets are not what was signed, first {}", .0.len(), .0.iter().take(5).cloned().collect::<Vec<_>>().join(", "))]
     Files(Vec<String>),
@@ -104,9 +112,13 @@ impl RecoverError {
             Self::Files(_) => {
                 "put the files back, or name a copy of the public directory that has them with --archive".to_owned()
             }
-            Self::KnownGood { .. } => "name an earlier snapshot, or a copy of the public directory from before with --archive; a recovery that is \
-                 done is not done again: `tuf-repo log` shows it"
-                .to_owned(),
+            Self::Done { plan, .. } => format!(
+                "`tuf-repo log` shows it; if the new keys are lost as well, look at the plan again and carry it out with --apply \
+                 --plan {plan}"
+            ),
+            Self::KnownGood { .. } => {
+                "name an earlier snapshot, or a copy of the public directory from before with --archive".to_owned()
+            }
             Self::Root { .. } => {
                 "no root can say whom to trust any more: make a new repository, and hand its root out with new clients"
                     .to_owned()
@@ -137,7 +149,8 @@ impl RecoverError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Files(_)
+            Self::Done { .. }
+                | Self::Files(_)
                 | Self::KnownGood { .. }
                 | Self::Root { .. }
                 | Self::OldKey { .. }

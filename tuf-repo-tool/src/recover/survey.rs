@@ -12,7 +12,7 @@ use super::{RecoverError, Request};
 use crate::config::{RoleKind, section};
 use crate::edit::NamedBins;
 use crate::error::Error;
-use crate::publish::Listed;
+use crate::publish::{Listed, Options, clock};
 use crate::repository::Repository;
 
 /// How far above what is known to be good a version may be and still be taken for one that the repository wrote itself.
@@ -323,6 +323,14 @@ impl<'a> Survey<'a> {
     pub(super) fn not_listed(&self, role: &RoleName) -> RecoverError {
         let reason = format!("it does not list {role}");
         RecoverError::KnownGood { version: self.request.known_good, reason }
+    }
+
+    /// # Errors
+    /// [`Error::Clock`].
+    pub(super) fn check_clock(&self, options: &Options) -> Result<(), Error> {
+        let repository = self.evidence.repository;
+        let period = repository.config.role(RoleKind::Snapshot)?.expires.delta();
+        clock::check_recovery(repository, self.good.header.expires - period, options)
     }
 
     /// Whether one role is somewhere above another.

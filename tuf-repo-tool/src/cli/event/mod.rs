@@ -11,11 +11,10 @@ use tuf_repo_tool::event::{
     self, Consent, EventError, EventStatus, Events, KeyChanges, NamedKey, Opening, Review,
 };
 use tuf_repo_tool::keys::{self, KeyError, KeyUri, Passphrases, Signer};
-use tuf_repo_tool::publish::Options;
 use tuf_repo_tool::{Error, Period, PeriodError, Repository};
 
 use super::key::public_half;
-use super::log::Reason;
+use super::log::{Reason, Signing};
 use super::publish::{document as outcome_document, text as outcome_text};
 use super::{Failure, Output};
 
@@ -61,7 +60,7 @@ pub(crate) enum Command {
         /// The event; needless if only one is pending
         id: Option<String>,
         #[command(flatten)]
-        reason: Reason,
+        signing: Signing,
     },
 }
 
@@ -150,7 +149,7 @@ pub(crate) async fn run(command: Command, repo: &Path, output: &Output) -> Resul
             output.result(&document, &text);
             Ok(())
         }
-        Command::Finish { id, reason } => finish(id, reason, &Repository::open(repo)?, output).await,
+        Command::Finish { id, signing } => finish(id, &signing, &Repository::open(repo)?, output).await,
     }
 }
 
@@ -298,7 +297,7 @@ fn line(event: &EventStatus) -> String {
 
 async fn finish(
     id: Option<String>,
-    reason: Reason,
+    signing: &Signing,
     repository: &Repository,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -307,7 +306,7 @@ async fn finish(
         None => Events::of(repository).only()?,
     };
     let lock = repository.lock()?;
-    let options = reason.into_options(Options::default()).guarded(repository).await?;
+    let options = signing.options().guarded(repository).await?;
     let mut passphrases = Passphrases::from_environment();
     let finished = event::finish(repository, &lock, &mut passphrases, &id, &options).await?;
     let mut lines = vec![format!("event {id} is finished")];

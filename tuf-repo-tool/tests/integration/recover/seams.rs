@@ -103,3 +103,39 @@ fn after_a_recovery_no_key_of_an_overlap_goes_on_signing() {
     assert_eq!(file["signatures"].as_array().unwrap().len(), 1, "{file}");
     machine.is_as_it_was();
 }
+
+#[test]
+fn a_clock_that_is_behind_recovers_nothing_whatever_time_a_thief_chose() {
+    let machine = Machine::new();
+    let settings = machine.sandbox.repo().join("tuf-repo.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    // What a thief signs says that it was signed in a month. This machine's log knows better, and a recovery goes on.
+    let log = machine.sandbox.repo().join("log.ndjson");
+    let lines = std::fs::read(&log).unwrap();
+    write(&settings, text.replace("\"7d\"", "\"37d\"").replace("\"1d\"", "\"31d\""));
+    machine.tamper();
+    write(&settings, &text);
+    write(&log, &lines);
+    write(&machine.sandbox.path("c"), "c");
+    machine.run(&["add", &machine.sandbox.path("c").display().to_string()]).ok();
+    machine.run(&["publish"]).code(4).says("as the expiries of timestamp and snapshot say");
+    machine.recover(&["bin-n"], &["--apply"]).ok();
+    machine.run(&["log", "verify"]).ok().says("a recovery in place of timestamp 3").says("intact");
+    machine.run(&["publish"]).ok().says("1 targets set");
+    machine.is_as_it_was();
+
+    // By the clock of a machine that never published, the good snapshot is of next month.
+    let machine = Machine::new();
+    let settings = machine.sandbox.repo().join("tuf-repo.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    write(&settings, text.replace("\"7d\"", "\"37d\""));
+    machine.tamper();
+    write(&settings, &text);
+    std::fs::remove_file(machine.sandbox.repo().join("log.ndjson")).unwrap();
+    let machine = Machine { good: snapshot(&machine.sandbox).to_string(), ..machine };
+    let keys = machine.sandbox.tree(&machine.sandbox.repo().join("keys"));
+    let refused = machine.recover(&["bin-n"], &["--apply"]).code(4);
+    refused.says("as the expiry of the good snapshot says").says("--clock-is-right");
+    assert_eq!(machine.sandbox.tree(&machine.sandbox.repo().join("keys")), keys);
+    machine.recover(&["bin-n"], &["--apply", "--clock-is-right"]).ok();
+}

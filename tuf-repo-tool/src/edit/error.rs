@@ -62,6 +62,12 @@ pub enum EditError {
         /// The role.
         role: RoleName,
     },
+    /// A role would go before its version is what clients may have seen.
+    #[error("role {role} would go with a version below min_version")]
+    TooEarly {
+        /// The role.
+        role: RoleName,
+    },
     /// There is no such role.
     #[error("there is no role {role}")]
     NoRole {
@@ -178,6 +184,11 @@ impl EditError {
             }
             Self::Damaged { .. } => {
                 "`tuf-repo delegate reset` forgets all staged edits of roles; staged targets stay".to_owned()
+            }
+            Self::TooEarly { .. } => {
+                "the snapshot keeps the version of a role that goes, and clients may have seen a higher one: `tuf-repo renew` first, \
+                 and then `tuf-repo publish`"
+                    .to_owned()
             }
             Self::HashBins { .. } => "delegate from targets, or from a role without bins".to_owned(),
             Self::Key { .. } => "ed25519, ECDSA on P-256 and P-384, and RSA keys can be used".to_owned(),

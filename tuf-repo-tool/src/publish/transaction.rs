@@ -171,6 +171,14 @@ impl<'a> Transaction<'a> {
                 _ => Ripeness::Unripe,
             },
         );
+        let is_low = |role: &RoleName| {
+            self.desk.snapshot.role(role).is_some_and(|meta| self.desk.is_below(meta.version))
+        };
+        let mut gone =
+            ripe.iter().filter(|(visit, _)| kept.as_ref().is_some_and(|kept| !kept.contains(&visit.role)));
+        if let Some((visit, _)) = gone.find(|(visit, _)| is_low(&visit.role)) {
+            return Err(EditError::TooEarly { role: visit.role.clone() }.into());
+        }
         ripe.retain(|(visit, _)| kept.as_ref().is_none_or(|kept| kept.contains(&visit.role)));
         let due = spread::pick(ripe);
         tree.prepare(due.iter().filter_map(|visit| visit.delegator.as_ref()))?;

@@ -132,12 +132,7 @@ fn sequence(log: &Named, built: &Built<'_>, complete: bool) -> Vec<Finding> {
 }
 
 /// What a line says was found published, against what this log says was published last before.
-fn adopted(
-    log: &Named,
-    found: &Found,
-    last: &Point,
-    built: &Built<'_>,
-) -> Option<Finding> {
+fn adopted(log: &Named, found: &Found, last: &Point, built: &Built<'_>) -> Option<Finding> {
     let (after, did) = (found.line.after.as_ref()?, &found.line.did);
     let at = |kind, message: &str| Finding::new(kind, message).at(&log.name, found.number);
     if last.version > after.version || (last.version == after.version && last != after) {

@@ -57,8 +57,14 @@ pub async fn apply(
     options: &Options,
 ) -> Result<Applied, Error> {
     let mut record = under_way(repository)?;
-    if let (Some(record), Some(request)) = (&record, request) {
-        record.is_other(request)?;
+    if let (Some(begun), Some(request)) = (&record, request)
+        && let Err(error) = begun.is_other(request)
+    {
+        // Nobody has signed anything of it yet.
+        if begun.event.is_some() {
+            return Err(error.into());
+        }
+        record = None;
     }
     let request =
         record.as_ref().map(|record| &record.request).or(request).ok_or(RecoverError::NotUnderWay)?.clone();

@@ -139,3 +139,16 @@ fn a_clock_that_is_behind_recovers_nothing_whatever_time_a_thief_chose() {
     assert_eq!(machine.sandbox.tree(&machine.sandbox.repo().join("keys")), keys);
     machine.recover(&["bin-n"], &["--apply", "--clock-is-right"]).ok();
 }
+
+#[test]
+fn a_recovery_that_failed_before_anything_was_opened_gives_way_to_another() {
+    let machine = Machine::new();
+    machine.tamper();
+    let compromised = ["timestamp", "snapshot", "bin-n"];
+    let wrong = ["--new-key", "timestamp=pub:keys/none.pub.json", "--apply"];
+    let failed = machine.recover(&compromised, &wrong);
+    assert!(matches!(failed.code, Some(1 | 4)), "{failed:#?}");
+    machine.recover(&compromised, &["--apply"]).ok().says("published root 2");
+    machine.is_as_it_was();
+    assert!(!machine.sandbox.repo().join("state/recovery.json").exists());
+}

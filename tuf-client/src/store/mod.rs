@@ -180,9 +180,11 @@ impl StoreError {
             StoreErrorKind::Full => "free some space; the store is as it was",
             StoreErrorKind::Io | StoreErrorKind::UnknownChange => return None,
             StoreErrorKind::NotInitialised => "initialise it with the repository's root file and URL",
-            StoreErrorKind::OtherRoot { .. } | StoreErrorKind::OtherUrl { .. } => {
-                "use another store directory for another repository"
+            StoreErrorKind::OtherRoot { .. } => {
+                "a store follows newer roots of its repository by itself: give none, or the one it began with; another \
+                 repository needs another store directory"
             }
+            StoreErrorKind::OtherUrl { .. } => "use another store directory for another repository",
             StoreErrorKind::Permission => "check who owns the store; it is its owner's alone",
             StoreErrorKind::ReadOnly => "use a store directory on a writable file system",
         })

@@ -15,7 +15,7 @@ use crate::config::{Config, Mirror, RoleConfig, RoleKind};
 use crate::error::Error;
 use crate::keys::{Algorithm, KeyUri, Passphrases, file};
 use crate::log::{self, Did, Entry};
-use crate::publish::publish_first_root;
+use crate::publish::{publish_first_root, write_root_copy};
 use crate::repository::Repository;
 use crate::state::StateUrl;
 
@@ -170,9 +170,12 @@ fn first_root(
     options: &InitOptions,
     passphrases: &mut Passphrases,
 ) -> Result<(), Error> {
-    let new = repository.read_metadata("1.root.json")?.is_none();
-    if new {
-        publish_first_root(repository, passphrases, extra(options))?;
+    let before = repository.read_metadata("1.root.json")?;
+    let new = before.is_none();
+    match before {
+        None => publish_first_root(repository, passphrases, extra(options))?,
+        // It may have been killed before it could copy it.
+        Some(root) => write_root_copy(repository, &root)?,
     }
     if new || log::length(repository) == 0 {
         let entry = Entry::new(Did::Init).because(options.why.as_deref());

@@ -70,7 +70,7 @@ pub use read_back::read_back;
 pub(crate) use recovered::{Recovered, publish_recovered};
 pub use renew::{Renewed, renew};
 pub use root::{publish_first_root, renew_root};
-pub(crate) use root::{publish_next_root, settle, stands_under};
+pub(crate) use root::{publish_next_root, settle, stands_under, write_root_copy};
 pub(crate) use spread::{expires as expires_at, share as spread_share};
 
 /// The one file that is replaced.

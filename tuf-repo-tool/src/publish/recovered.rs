@@ -7,7 +7,7 @@ use tokio::task::block_in_place;
 
 use super::commit::{self, Commit, Visible};
 use super::journal::{self, Journal};
-use super::root::write_copy;
+use super::root::write_root_copy;
 use super::{Changes, Check, Options, Summary};
 use crate::error::Error;
 use crate::repository::{Lock, Repository};
@@ -71,7 +71,7 @@ async fn under_lease(
         match commit::commit(repository, &options, published.as_ref(), &nothing, &asked, &entry.commit).await
         {
             Ok(()) => {
-                write_copy(repository, root)?;
+                write_root_copy(repository, root)?;
                 return Ok(entry.commit.summary);
             }
             Err(Error::Check { .. } | Error::Storage(StorageError::Exists { .. })) => {}
@@ -82,6 +82,6 @@ async fn under_lease(
     let visible = Visible { roots: next.into_iter().collect(), timestamp: Some(timestamp) };
     let step = Commit { files, visible, expected, summary };
     commit::commit(repository, &options, published.as_ref(), &changes, &asked, &step).await?;
-    write_copy(repository, root)?;
+    write_root_copy(repository, root)?;
     Ok(step.summary)
 }

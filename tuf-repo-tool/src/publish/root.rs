@@ -82,7 +82,7 @@ pub fn renew_root(
     let step = root_alone(published, NewFile { path, bytes });
     commit_root(repository, options, &step)?;
     let [root] = &step.visible.roots[..] else { return Ok(Some(version)) };
-    write_copy(repository, &root.bytes)?;
+    write_root_copy(repository, &root.bytes)?;
     Ok(Some(version))
 }
 
@@ -108,7 +108,7 @@ pub(crate) async fn publish_next_root(
     options.check = Check::All;
     let (asked, nothing) = (journal::fingerprint(&bytes), Changes::default());
     commit(repository, &options, Some(&published), &nothing, &asked, &step).await?;
-    write_copy(repository, bytes)
+    write_root_copy(repository, bytes)
 }
 
 /// A root, and nothing else.
@@ -149,7 +149,7 @@ pub(super) fn stands<T: Metadata>(root: &Root, file: &[u8]) -> Result<(), Error>
 fn write(repository: &Repository, version: u64, bytes: &[u8]) -> Result<(), Error> {
     let path = Repository::metadata_path(&format!("{version}.root.json"));
     repository.storage().create(&[NewFile { path, bytes: bytes.to_vec() }])?;
-    write_copy(repository, bytes)
+    write_root_copy(repository, bytes)
 }
 
 /// Ends what a publisher began that was killed after clients could see it.
@@ -164,11 +164,11 @@ fn copy_root(repository: &Repository, published: &Published) -> Result<(), Error
     let (root, copy) = (published.set().root().bytes(), repository.directory().join("root.json"));
     match std::fs::read(&copy).ok().as_deref() == Some(&**root) {
         true => Ok(()),
-        false => write_copy(repository, root),
+        false => write_root_copy(repository, root),
     }
 }
 
 /// The newest root beside the settings, to hand out.
-pub(super) fn write_copy(repository: &Repository, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write_root_copy(repository: &Repository, bytes: &[u8]) -> Result<(), Error> {
     Ok(durable::write_atomic(&repository.directory().join("root.json"), bytes)?)
 }

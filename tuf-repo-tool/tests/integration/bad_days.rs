@@ -199,15 +199,21 @@ fn a_killed_init_can_be_run_again() {
         sandbox.verify();
         sandbox.assert_no_leftovers();
     }
-    // Between the two files of a key.
-    let sandbox = Sandbox::new();
-    sandbox.init(&[]).ok();
-    for path in ["tuf-repo.toml", "root.json", "public/metadata/1.root.json", "keys/snapshot.pub.json"] {
-        std::fs::remove_file(sandbox.repo().join(path)).unwrap();
+    for missing in [
+        // Between the two files of a key.
+        &["tuf-repo.toml", "root.json", "public/metadata/1.root.json", "keys/snapshot.pub.json"][..],
+        // Between the first root and its copy.
+        &["tuf-repo.toml", "root.json"],
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.init(&[]).ok();
+        for path in missing {
+            std::fs::remove_file(sandbox.repo().join(path)).unwrap();
+        }
+        sandbox.init(&[]).ok();
+        sandbox.tuf_repo(&["publish"]).ok();
+        sandbox.verify();
     }
-    sandbox.init(&[]).ok();
-    sandbox.tuf_repo(&["publish"]).ok();
-    sandbox.verify();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::keys::{Passphrases, file};
 use crate::log::{self, Did, Entry};
-use crate::publish::settle_line;
+use crate::publish::{Expiries, settle_line};
 use crate::repository::Repository;
 use crate::state::{State, StateError};
 use crate::storage;
@@ -154,11 +154,11 @@ pub(super) fn put_public(directory: &Path, derived: &Derived) -> Result<(), Erro
 }
 
 /// Removes what is remembered of a publish: the journal, whose versions are skipped from now on, and the cache of
-/// expiries, which the next publish makes again.
+/// what is known of each role, which the next publish makes again.
 fn forget(repository: &Repository) -> Result<(), Error> {
     let mut batch = WriteBatch::new(Access::Private);
     batch.remove(&repository.state().join("journal").join("publish"));
-    batch.remove(&repository.state().join("expiry.json"));
+    batch.remove(&Expiries::path(repository));
     Ok(batch.commit()?)
 }
 

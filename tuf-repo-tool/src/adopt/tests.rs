@@ -13,7 +13,7 @@ use crate::edit::{AddDelegation, Edit, EditScope};
 use crate::error::Error;
 use crate::init::{InitOptions, Preset, init};
 use crate::keys::{Algorithm, KeyUri, Passphrases, file};
-use crate::publish::{Changes, Options, Renewal, publish};
+use crate::publish::{Changes, Expiries, Options, Renewal, publish};
 use crate::repository::Repository;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -179,9 +179,12 @@ async fn a_rebuild_that_cannot_be_changes_nothing() {
     assert!(planned.settings.unwrap().contains("[roles.timestamp]"));
     assert!(files(&directory) == before);
 
-    // Then the damaged database is put aside, and the settings are kept.
+    // Then the damaged database is put aside, the settings are kept, and what was known of roles is forgotten.
+    let known = Expiries::path(&original);
+    assert!(known.exists());
     options.dry_run = false;
     let rebuilt = rebuild(&directory, &options, clock::now(), &mut passphrases).await.unwrap();
+    assert!(!known.exists());
     assert_eq!(rebuilt.aside.len(), 2, "{rebuilt:?}");
     assert!(rebuilt.aside.iter().all(|(_, copy)| copy.exists()));
     assert!(rebuilt.notes.iter().any(|note| note.contains("a new one")), "{rebuilt:?}");

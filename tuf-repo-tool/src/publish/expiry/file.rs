@@ -44,7 +44,8 @@ struct SignedHeader {
 }
 
 impl Expiries {
-    fn path(repository: &Repository) -> PathBuf {
+    /// Where it is kept.
+    pub(crate) fn path(repository: &Repository) -> PathBuf {
         repository.state().join("roles")
     }
 
